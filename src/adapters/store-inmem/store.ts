@@ -1,0 +1,99 @@
+import type { KeyRecord } from '../../core/key/record.ts';
+import type { DueWork, KeyQuery, KeyStore, OperationRecord } from '../../ports/key-store.ts';
+import { currentVersion } from '../../core/key/record.ts';
+import { canUse } from '../../core/key/lifecycle.ts';
+
+/** How far beyond the last nonce a caller may jump (DESIGN §3). */
+const NONCE_JUMP_MAX = 2n ** 32n;
+const NONCE_MAX = 2n ** 96n - 1n;
+
+/** Key records in RAM, by base, and by tenant in the order of creation. */
+export function createInmemStore(): KeyStore {
+  const keys = new Map<string, KeyRecord>();
+  const basesByTenant = new Map<string, string[]>();
+  const operations = new Map<string, OperationRecord>();
+  const nonces = new Map<string, bigint>();
+  /** Keys with a date on them: the only ones that `due` looks at. */
+  const dated = new Set<string>();
+  let generation = 0;
+
+  const put = (key: KeyRecord): void => {
+    if (!keys.has(key.base)) {
+      const bases = basesByTenant.get(key.tenant);
+      if (bases === undefined) basesByTenant.set(key.tenant, [key.base]);
+      else bases.push(key.base);
+    }
+    keys.set(key.base, key);
+    if (key.rotateAfterMs !== undefined || key.versions.some(({ state }) => state === 'scheduled')) dated.add(key.base);
+    else dated.delete(key.base);
+  };
+
+  /** Records are kept as long, so the oldest stand first. */
+  const dropExpired = (nowMs: number): void => {
+    for (const [scope, { expiresAtMs }] of operations) {
+      if (expiresAtMs > nowMs) return;
+      operations.delete(scope);
+    }
+  };
+
+  return {
+    async find(base) {
+      return keys.get(base);
+    },
+
+    async list(query) {
+      const bases = query.tenant === undefined ? [...keys.keys()] : (basesByTenant.get(query.tenant) ?? []);
+      const found: KeyRecord[] = [];
+      for (let i = query.after === undefined ? 0 : bases.indexOf(query.after) + 1; i < bases.length; i++) {
+        const key = keys.get(bases[i] ?? '');
+        if (key === undefined || !matches(key, query)) continue;
+        if (found.length === query.limit) return { keys: found, next: found.at(-1)?.base ?? '' };
+        found.push(key);
+      }
+      return { keys: found };
+    },
+
+    async commit(mutation) {
+      put(mutation.put);
+      if (mutation.operation !== undefined) operations.set(mutation.operation.scope, mutation.operation);
+      generation++;
+    },
+
+    async findOperation(scope, nowMs) {
+      dropExpired(nowMs);
+      return operations.get(scope);
+    },
+
+    async takeNonce(kid, asked) {
+      const last = nonces.get(kid) ?? 0n;
+      const next = asked ?? last + 1n;
+      if (next <= last || next - last > NONCE_JUMP_MAX || next > NONCE_MAX) return undefined;
+      nonces.set(kid, next);
+      return next;
+    },
+
+    async due(nowMs) {
+      return [...dated].flatMap((base) => dueOf(keys.get(base), nowMs));
+    },
+
+    generation: () => generation,
+    isReady: () => true,
+  };
+}
+
+function matches(key: KeyRecord, { tenant, purpose, alg, state, label, admits }: KeyQuery): boolean {
+  return (tenant === undefined || key.tenant === tenant)
+    && (purpose === undefined || key.purpose === purpose)
+    && (alg === undefined || key.alg === alg)
+    && (state === undefined || currentVersion(key).state === state)
+    && (label === undefined || (Object.hasOwn(key.labels, label.name) && key.labels[label.name] === label.value))
+    && admits(key);
+}
+
+function dueOf(key: KeyRecord | undefined, nowMs: number): readonly DueWork[] {
+  if (key === undefined) return [];
+  const erasures = key.versions.flatMap(({ version, destroyAtMs }) => (destroyAtMs !== undefined && destroyAtMs <= nowMs ? [{ base: key.base, eraseVersion: version }] : []));
+  const { state, createdAtMs } = currentVersion(key);
+  const isRotationDue = key.rotateAfterMs !== undefined && canUse(state) && createdAtMs + key.rotateAfterMs <= nowMs;
+  return isRotationDue ? [...erasures, { base: key.base }] : erasures;
+}

@@ -1,0 +1,46 @@
+import type { ParseArgsOptionsConfig } from 'node:util';
+import type { Config } from '../config/load.ts';
+import type { Io, Parsed } from './command.ts';
+import { existsSync, readFileSync } from 'node:fs';
+import { join, resolve } from 'node:path';
+import { configKeys, configPaths, flagOf } from '../config/keys.ts';
+import { ConfigError, loadConfig } from '../config/load.ts';
+
+/** The flags of every setting, for commands that start from a configuration. */
+export const settingOptions: ParseArgsOptionsConfig = {
+  config: { type: 'string' },
+  profile: { type: 'string' },
+  ...Object.fromEntries(configPaths.map((path) => [flagOf(path), { type: 'string' as const }])),
+};
+
+export const settingAbout: Readonly<Record<string, string>> = {
+  config: 'TOML file; ./kms.toml when it is there',
+  profile: 'micronode: RAM only, on loopback; macronode: hardware',
+  ...Object.fromEntries(configPaths.map((path) => [flagOf(path), configKeys[path].about])),
+};
+
+const DEFAULT_FILE = 'kms.toml';
+
+export function settingsFrom({ flags }: Parsed, io: Io): Config {
+  const named = textOf(flags['config']) ?? io.env['RON_KMS_CONFIG'];
+  const path = named ?? (existsSync(join(io.cwd, DEFAULT_FILE)) ? DEFAULT_FILE : undefined);
+  const profile = textOf(flags['profile']) ?? io.env['RON_KMS_PROFILE'];
+  return loadConfig({
+    ...(path !== undefined && { file: { path, text: readConfigFile(resolve(io.cwd, path), path) } }),
+    ...(profile !== undefined && { profile }),
+    environment: io.env,
+    flags: Object.fromEntries(Object.entries(flags).map(([name, value]) => [name, textOf(value)])),
+  });
+}
+
+function readConfigFile(path: string, shown: string): string {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch {
+    throw new ConfigError(`${shown} cannot be read`);
+  }
+}
+
+function textOf(value: unknown): string | undefined {
+  return typeof value === 'string' ? value : undefined;
+}

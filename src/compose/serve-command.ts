@@ -1,0 +1,75 @@
+import type { Command, Io } from '../cli/command.ts';
+import type { RunningService } from './service.ts';
+import { pino } from 'pino';
+import { EXIT } from '../cli/exit-codes.ts';
+import { settingAbout, settingOptions, settingsFrom } from '../cli/settings.ts';
+import { checkConfig } from '../config/check.ts';
+import { formatRfc3339 } from '../core/time.ts';
+import { startService } from './service.ts';
+
+export interface ServeDeps {
+  /** Resolves when the process is asked to stop. */
+  readonly stopped: Promise<unknown>;
+  readonly version: Readonly<Record<string, string>>;
+}
+
+const LOG_BUFFER_BYTES = 4096;
+const STDERR = 2;
+const FLUSH_MS = 200;
+
+/** `ron-kms serve`: stays until it is told to stop. Logs go to standard error as JSON lines. */
+export function makeServeCommand({ stopped, version }: ServeDeps): Command {
+  return {
+    name: 'serve',
+    summary: 'Start the service and stay',
+    example: 'serve --profile micronode',
+    options: { ...settingOptions, json: { type: 'boolean' } },
+    about: { ...settingAbout, json: 'print where it listens as one JSON line' },
+    async run(parsed, io) {
+      const config = settingsFrom(parsed, io);
+      checkConfig(config);
+      const log = openLog();
+      const service = await startService({ config, logger: log.logger, version, credentialsDirectory: io.env['CREDENTIALS_DIRECTORY'] });
+      announce(service, parsed.flags['json'] === true, io);
+      await stopped;
+      await service.stop();
+      log.close();
+      return EXIT.ok;
+    },
+  };
+}
+
+/** Lines are written in blocks, a few times a second: a line per operation is not a system call each. */
+function openLog() {
+  const destination = pino.destination({ dest: STDERR, sync: false, minLength: LOG_BUFFER_BYTES });
+  const logger = pino({
+    base: { service: 'ron-kms' },
+    timestamp: () => `,"ts":"${formatRfc3339(Date.now())}"`,
+    formatters: { level: (level) => ({ level }) },
+  }, destination);
+  const timer = setInterval(() => destination.flush(), FLUSH_MS).unref();
+  return {
+    logger,
+    close() {
+      clearInterval(timer);
+      destination.flushSync();
+    },
+  };
+}
+
+function announce({ apiUrl, metricsUrl, demoToken, degraded }: RunningService, asJson: boolean, io: Io): void {
+  if (asJson) {
+    io.out(`${JSON.stringify({ api_url: apiUrl, metrics_url: metricsUrl, ...(demoToken !== undefined && { token: demoToken }), degraded })}\n`);
+    return;
+  }
+  io.out(`ron-kms listens on ${apiUrl}/v1/kms, with health and metrics on ${metricsUrl}\n`);
+  for (const weakness of degraded) io.out(`weaker than it should be: ${weakness}\n`);
+  if (demoToken === undefined) return;
+  io.out([
+    '', 'Keys and log live in RAM and are gone when it stops. A day\'s token for tenant demo:', '',
+    `  export RON_KMS_URL=${apiUrl} RON_KMS_TOKEN=${demoToken}`, '',
+    'Make a hybrid key:', '',
+    `  curl -s ${apiUrl}/v1/kms/keys -H 'Authorization: Bearer ${demoToken}' -H 'Content-Type: application/json' -d '{"tenant":"demo","purpose":"hello"}'`, '',
+    'Ctrl-C stops it. npm run demo tells the whole story on a real file.', '',
+  ].join('\n'));
+}

@@ -1,0 +1,175 @@
+import type { AddressInfo } from 'node:net';
+import type { Logger } from 'pino';
+import type { Config } from '../config/load.ts';
+import type { Address } from '../config/kinds.ts';
+import type { Condition } from '../http/operator-server.ts';
+import { once } from 'node:events';
+import { createMemoryLog } from '../adapters/audit-memory/log.ts';
+import { lock } from '../adapters/auth-keyset/keyset.ts';
+import { createKemPrimitives } from '../adapters/crypto/kems.ts';
+import { createPoolGate } from '../adapters/crypto/pool-gate.ts';
+import { createPublicKeyCache } from '../adapters/crypto/public-key-cache.ts';
+import { createPublicKeys } from '../adapters/crypto/public-keys.ts';
+import { createSignaturePrimitives } from '../adapters/crypto/signatures.ts';
+import { createInmemCustody } from '../adapters/custody-inmem/custody.ts';
+import { createBuiltinPolicy } from '../adapters/policy-builtin/policy.ts';
+import { createInmemStore } from '../adapters/store-inmem/store.ts';
+import { systemClock } from '../adapters/system/clock.ts';
+import { createLockedMemory } from '../adapters/system/locked-memory.ts';
+import { readMemoryProtection, turnCoreDumpsOff, weaknessesOf } from '../adapters/system/process-guard.ts';
+import { createSystemRandom } from '../adapters/system/random.ts';
+import { createMetrics } from '../adapters/telemetry/metrics.ts';
+import { createTelemetry } from '../adapters/telemetry/telemetry.ts';
+import { isLoopback } from '../config/check.ts';
+import { aeads } from '../core/algorithm/table.ts';
+import { createHttpServer } from '../http/server.ts';
+import { createOperatorServer } from '../http/operator-server.ts';
+import { makeAuthenticate } from '../service/authenticate.ts';
+import { createClockGuard } from '../service/clock-guard.ts';
+import { createOperations } from '../service/operations.ts';
+import { mintDemoToken } from './demo-token.ts';
+import { openAuth } from './auth.ts';
+
+export interface ServiceDeps {
+  readonly config: Config;
+  readonly logger: Logger;
+  readonly version: Readonly<Record<string, string>>;
+  readonly credentialsDirectory: string | undefined;
+}
+
+export interface RunningService {
+  readonly apiUrl: string;
+  readonly metricsUrl: string;
+  /** For tenant `demo`, when the service made its own key set. */
+  readonly demoToken: string | undefined;
+  /** What works, but weaker than it should. */
+  readonly degraded: readonly string[];
+  stop(): Promise<void>;
+}
+
+/** Jobs in libuv's pool at once: its threads. */
+const POOL_WIDTH = 4;
+const PUBLIC_KEYS_CACHED = 512;
+const TICK_MS = 1000;
+const DRAIN_MS = 3000;
+
+/** Wires a service from its settings and opens its two listeners. Throws before anything listens when it cannot. */
+export async function startService({ config, logger, version, credentialsDirectory }: ServiceDeps): Promise<RunningService> {
+  const { settings } = config;
+  const clock = systemClock;
+  const random = createSystemRandom();
+  const memory = createLockedMemory();
+  const coreDumpsOff = turnCoreDumpsOff();
+
+  const ownRoot = canMakeKeyset(config) ? mintDemoToken(random, clock) : undefined;
+  const ownKeyset = ownRoot && new Map([[ownRoot.rootKeyId, lock(ownRoot.macaroonKey, memory)]]);
+  const auth = openAuth({ config, clock, memory, credentialsDirectory, ownKeyset });
+
+  const publicKeyCache = createPublicKeyCache(PUBLIC_KEYS_CACHED);
+  const primitives = {
+    signatures: createSignaturePrimitives({ memory, gate: createPoolGate(POOL_WIDTH), publicKeys: publicKeyCache }),
+    kems: createKemPrimitives(publicKeyCache),
+  };
+  const audit = createMemoryLog({ clock, random, keptMaxBytes: settings['audit.memory_max'] });
+  const store = createInmemStore();
+  const custody = createInmemCustody({ primitives, memory });
+  const clockGuard = createClockGuard({ clock, audit, toleranceMs: settings['security.time_skew_tolerance_ms'] });
+  const metrics = createMetrics({
+    kms_audit_tree_size: { help: 'Entries in the audit log.', read: audit.size },
+    queue_depth_sign: { help: 'Private-key operations in flight.', read: () => operations.queueDepth.sign() },
+  });
+  const telemetry = createTelemetry({ metrics, logger, redactLevel: settings['observability.redact_level'] });
+  const operations = createOperations(
+    {
+      custody: { custody, publicKeys: createPublicKeys(primitives) }, store, audit, telemetry,
+      policy: createBuiltinPolicy({
+        stage: { produceHybrid: settings['pq.produce_hybrid'], verifyMode: settings['pq.verify_mode'], rolloutPercent: settings['pq.rollout_percent'] },
+        tenants: config.tenants,
+      }),
+      system: { clock, random, clockGuard },
+    },
+    {
+      rules: { allowed: new Set<string>([...settings['service.allowed_algs'], ...settings['service.allowed_aeads']]), attestRequire: settings['security.attest_require'], evidenceClasses: new Set() },
+      kemAead: Object.values(aeads).find(({ wireAlg }) => wireAlg === settings['service.allowed_aeads'][0]) ?? aeads['ChaCha20-Poly1305'],
+      signPerSecond: settings['security.sign_rate_limit_rps'],
+      inFlightMax: { signing: settings['security.max_inflight_sign'], verifying: settings['security.max_inflight_verify'] },
+      destroyMinAfterMs: settings['keys.destroy_min_after'],
+    },
+  );
+
+  const api = createHttpServer({
+    operations, telemetry, random, version: version['version'] ?? '',
+    authenticate: makeAuthenticate({ capabilities: auth.capabilities, clock, audit, limits: { maxTokenLifetimeMs: settings['auth.max_token_lifetime'], timeSkewToleranceMs: settings['security.time_skew_tolerance_ms'] } }),
+    limits: {
+      bodyMaxBytes: settings['limits.max_body_bytes'], readTimeoutMs: settings['read_timeout'], idleTimeoutMs: settings['idle_timeout'],
+      connectionsMax: settings['max_conns'], connectionsPerPeerMax: settings['max_conns_per_peer'],
+    },
+  });
+
+  // The first locked slab was taken above, so VmLck tells whether locking works here.
+  memory.give(memory.take(1));
+  const degraded = weaknessesOf(readMemoryProtection(coreDumpsOff));
+  let isRngHealthy = random.isHealthy();
+  const conditions = (): readonly Condition[] => [
+    { name: 'config_loaded', isMet: true },
+    { name: 'listener_bound', isMet: api.server.listening },
+    { name: 'backend_ready', isMet: custody.isReady() && store.isReady() },
+    { name: 'attestation_ready', isMet: settings['security.attest_require'] !== 'required', missing: 'security.attest_require is required, and this custody gives no evidence' },
+    { name: 'audit_ready', isMet: audit.isReady() },
+    { name: 'checkpoint_recent', isMet: audit.isReady() },
+    { name: 'rng_ok', isMet: isRngHealthy },
+    { name: 'clock_ok', isMet: clockGuard.isTrusted() },
+    { name: 'auth_ready', isMet: auth.capabilities.isReady(), missing: auth.missing },
+  ];
+  const operator = createOperatorServer({ conditions, degraded: () => degraded, metrics: metrics.render, version });
+
+  const apiUrl = await listen(settings['bind_addr'], ({ host, port }) => api.listen({ host, port }).then(() => api.server.address()));
+  const metricsUrl = await listen(settings['metrics_addr'], async ({ host, port }) => {
+    operator.listen(port, host);
+    await once(operator, 'listening');
+    return operator.address();
+  }).catch(async (fault: unknown) => {
+    await api.close();
+    throw fault;
+  });
+
+  let ticking: Promise<void> = Promise.resolve();
+  const tick = async (): Promise<void> => {
+    clockGuard.check();
+    isRngHealthy = random.isHealthy();
+    await auth.refresh();
+    await operations.housekeeping();
+  };
+  const timer = setInterval(() => {
+    ticking = ticking.then(tick).catch(() => telemetry.event('error', 'tick_failed'));
+  }, TICK_MS);
+
+  telemetry.event('info', 'started', { api: apiUrl, metrics: metricsUrl, profile: config.profile ?? 'none' });
+  for (const weakness of degraded) telemetry.event('warn', 'degraded', { what: weakness });
+
+  return {
+    apiUrl, metricsUrl, degraded, demoToken: ownRoot?.token,
+    async stop() {
+      clearInterval(timer);
+      await ticking;
+      const cutOff = setTimeout(() => api.server.closeAllConnections(), DRAIN_MS);
+      await api.close();
+      clearTimeout(cutOff);
+      operator.close();
+      operator.closeAllConnections();
+      telemetry.event('info', 'stopped');
+    },
+  };
+}
+
+/** Only an amnesiac service on loopback, to which nobody lends keys, may make its own. */
+function canMakeKeyset({ profile, settings }: Config): boolean {
+  return profile === 'micronode' && isLoopback(settings['bind_addr'].host) && settings['auth.mode'] === 'keyset'
+    && settings['auth.keyset_path'] === undefined && settings['auth.keyset_fd'] === undefined;
+}
+
+async function listen(address: Address, open: (address: Address) => Promise<AddressInfo | string | null>): Promise<string> {
+  const bound = await open(address);
+  if (bound === null || typeof bound === 'string') throw new Error('bound to no port');
+  return `http://${address.host.includes(':') ? `[${address.host}]` : address.host}:${bound.port}`;
+}

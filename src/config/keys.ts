@@ -1,0 +1,86 @@
+import type { Kind } from './kinds.ts';
+import { verifyModes } from '../core/bundle/modes.ts';
+import { address, boolean, duration, integer, oneOf, size, someOf, string } from './kinds.ts';
+
+/**
+ * The one table of settings (DESIGN §10): how each is written, its default, what it does. Flags,
+ * variables, the TOML file, `config print` and docs/config.md are all read off it. A setting whose
+ * feature is not built yet is not here, so setting it is an error and never a silent nothing.
+ */
+interface Row<T, F extends T | undefined> {
+  readonly kind: Kind<T>;
+  /** Undefined where there is none: the setting may be left out. */
+  readonly fallback: F;
+  readonly about: string;
+}
+
+function row<T>(kind: Kind<T>, fallback: NoInfer<T>, about: string): Row<T, T> {
+  return { kind, fallback, about };
+}
+
+function optional<T>(kind: Kind<T>, about: string): Row<T, undefined> {
+  return { kind, fallback: undefined, about };
+}
+
+export const configKeys = {
+  'bind_addr': row(address, { host: '127.0.0.1', port: 9446 }, 'where the API listens; off loopback only with TLS'),
+  'metrics_addr': row(address, { host: '127.0.0.1', port: 9909 }, 'where /healthz, /readyz, /metrics and /version listen'),
+  'max_conns': row(integer(1, 65_536), 1024, 'open connections'),
+  'max_conns_per_peer': row(integer(1, 65_536), 512, 'open connections from one address'),
+  'read_timeout': row(duration, 5000, 'for a whole request to arrive'),
+  'idle_timeout': row(duration, 60_000, 'a connection may wait for its next request'),
+  'service.backend': row(oneOf(['inmem', 'file', 'pkcs11', 'tpm', 'cloud']), 'file', 'who holds the private keys'),
+  'service.amnesia': row(boolean, false, 'keys and log in RAM only, gone with the process'),
+  'service.allowed_algs': row(someOf(['ed25519', 'ml-dsa', 'x25519', 'ml-kem']), ['ed25519', 'ml-dsa', 'x25519', 'ml-kem'], 'algorithms in use; a combined one needs both of its parts'),
+  'service.allowed_aeads': row(someOf(['chacha20-poly1305', 'aes-256-gcm']), ['chacha20-poly1305', 'aes-256-gcm'], 'AEADs in use; the first one seals to KEM keys'),
+  'security.attest_require': row(oneOf(['never', 'if-available', 'required']), 'if-available', 'evidence of key residency'),
+  'security.sign_rate_limit_rps': row(integer(0, 10_000_000), 500, 'signatures per second of this instance; 0 is no limit'),
+  'security.time_skew_tolerance_ms': row(integer(0, 600_000), 2000, 'how far clocks may be apart'),
+  'security.max_inflight_sign': row(integer(1, 65_536), 512, 'private-key operations at once'),
+  'security.max_inflight_verify': row(integer(1, 65_536), 1024, 'verifications at once'),
+  'limits.max_body_bytes': row(size, 1024 ** 2, 'the largest body'),
+  'keys.destroy_min_after': row(duration, 86_400_000, 'the shortest time between asking for a destruction and it'),
+  'pq.produce_hybrid': row(boolean, true, 'hybrid keys give both signatures'),
+  'pq.verify_mode': row(oneOf(verifyModes), 'and', 'what a verify has to find: or, pq_only, and'),
+  'pq.rollout_percent': row(integer(0, 100), 100, 'the share of tenants that the pq settings apply to'),
+  'audit.memory_max': row(size, 64 * 1024 ** 2, 'how much of the log is kept in RAM under amnesia'),
+  'auth.mode': row(oneOf(['keyset', 'introspect']), 'keyset', 'who vouches for tokens'),
+  'auth.keyset_path': optional(string, 'file with the root keys lent to this service, mode 0600'),
+  'auth.keyset_fd': optional(integer(3, 1023), 'file descriptor with the key set, read once at start'),
+  'auth.introspect_url': optional(string, 'who is asked whether a token is active'),
+  'auth.revocations_path': optional(string, 'file with revoked ids'),
+  'auth.max_token_lifetime': row(duration, 30 * 86_400_000, 'the longest life of a token'),
+  'policy.mode': row(oneOf(['builtin']), 'builtin', 'who decides'),
+  'observability.redact_level': row(oneOf(['hashes', 'lengths', 'none']), 'hashes', 'how kids stand in the log'),
+} as const;
+
+export type ConfigPath = keyof typeof configKeys;
+
+/** The settings of a running service, by their path. */
+export type Settings = { readonly [P in ConfigPath]: (typeof configKeys)[P] extends Row<infer T, infer F> ? T | F : never };
+
+/** What may stand under `tenants.<name>`; the names are the operator's own. */
+export const tenantKeys = {
+  verify_mode: oneOf(verifyModes),
+  produce_hybrid: boolean,
+  classical_ok: boolean,
+} as const;
+
+export const configPaths = Object.keys(configKeys) as readonly ConfigPath[];
+
+export const profileNames = ['micronode', 'macronode'] as const;
+export type ProfileName = (typeof profileNames)[number];
+
+/** Presets below file, environment and flags. */
+export const profiles: Readonly<Record<ProfileName, Partial<Settings>>> = {
+  micronode: { 'service.backend': 'inmem', 'service.amnesia': true, 'pq.verify_mode': 'or' },
+  macronode: { 'service.backend': 'pkcs11', 'security.attest_require': 'required', 'pq.verify_mode': 'and' },
+};
+
+export function variableOf(path: string): string {
+  return `RON_KMS_${path.replaceAll('.', '_').toUpperCase()}`;
+}
+
+export function flagOf(path: string): string {
+  return path.replaceAll(/[._]/g, '-');
+}

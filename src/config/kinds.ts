@@ -1,0 +1,87 @@
+import { formatDuration, parseDuration } from '../core/time.ts';
+
+/** How a setting is written: read from TOML's value or from the text of a flag or variable, and shown again. */
+export interface Kind<T> {
+  /** In words, for messages: `a duration such as 5s`. */
+  readonly form: string;
+  /** Undefined when the value does not fit. */
+  readonly fromToml: (value: unknown) => T | undefined;
+  readonly fromText: (text: string) => T | undefined;
+  readonly show: (value: T) => string | number | boolean | readonly string[];
+}
+
+const SIZE = /^(0|[1-9]\d{0,11})(B|KiB|MiB|GiB)$/;
+const UNIT_BYTES = { B: 1, KiB: 1024, MiB: 1024 ** 2, GiB: 1024 ** 3 } as const;
+
+const ofText = <T>(form: string, fromText: Kind<T>['fromText'], show: Kind<T>['show']): Kind<T> => ({
+  form, fromText, show,
+  fromToml: (value) => (typeof value === 'string' ? fromText(value) : undefined),
+});
+
+/** Milliseconds. */
+export const duration = ofText('a duration such as 250ms, 5s or 24h', parseDuration, formatDuration);
+
+/** Bytes. */
+export const size = ofText('a size such as 64KiB or 1MiB', parseSize, showSize);
+
+export const string = ofText('a string', (text) => (text === '' ? undefined : text), (value: string) => value);
+
+/** `host:port`; port 0 takes a free one. */
+export const address = ofText('an address such as 127.0.0.1:9446 or [::1]:9446', parseAddress, ({ host, port }) => `${host.includes(':') ? `[${host}]` : host}:${port}`);
+
+export interface Address {
+  readonly host: string;
+  readonly port: number;
+}
+
+export function integer(min: number, max: number): Kind<number> {
+  const inRange = (value: number): number | undefined => (Number.isSafeInteger(value) && value >= min && value <= max ? value : undefined);
+  return {
+    form: `a whole number from ${min} to ${max}`,
+    fromToml: (value) => (typeof value === 'number' ? inRange(value) : undefined),
+    fromText: (text) => (/^\d{1,15}$/.test(text) ? inRange(Number(text)) : undefined),
+    show: (value) => value,
+  };
+}
+
+export const boolean: Kind<boolean> = {
+  form: 'true or false',
+  fromToml: (value) => (typeof value === 'boolean' ? value : undefined),
+  fromText: (text) => ({ true: true, false: false })[text],
+  show: (value) => value,
+};
+
+export function oneOf<const T extends string>(names: readonly T[]): Kind<T> {
+  return ofText(`one of ${names.join(', ')}`, (text) => names.find((name) => name === text), (value) => value);
+}
+
+/** A list without repeats, in the order given; with commas in flags and variables. */
+export function someOf<const T extends string>(names: readonly T[]): Kind<readonly T[]> {
+  const read = (values: readonly unknown[]): readonly T[] | undefined => {
+    const found = names.filter((name) => values.includes(name));
+    const ordered = values.flatMap((value) => found.filter((name) => name === value));
+    return values.length > 0 && ordered.length === values.length && found.length === values.length ? ordered : undefined;
+  };
+  return {
+    form: `a list of ${names.join(', ')}`,
+    fromToml: (value) => (Array.isArray(value) ? read(value) : undefined),
+    fromText: (text) => read(text.split(',')),
+    show: (value) => value,
+  };
+}
+
+function parseSize(text: string): number | undefined {
+  const match = SIZE.exec(text);
+  return match === null ? undefined : Number(match[1]) * UNIT_BYTES[match[2] as keyof typeof UNIT_BYTES];
+}
+
+function showSize(bytes: number): string {
+  const unit = (['GiB', 'MiB', 'KiB'] as const).find((name) => bytes > 0 && bytes % UNIT_BYTES[name] === 0) ?? 'B';
+  return `${bytes / UNIT_BYTES[unit]}${unit}`;
+}
+
+function parseAddress(text: string): Address | undefined {
+  const match = /^(?:\[([0-9a-fA-F:.]+)\]|([A-Za-z0-9.-]+)):(\d{1,5})$/.exec(text);
+  const port = Number(match?.[3]);
+  return match === null || port > 65_535 ? undefined : { host: match[1] ?? match[2] ?? '', port };
+}

@@ -1,0 +1,137 @@
+import type { TenantRules } from '../core/policy/decision.ts';
+import type { ConfigPath, ProfileName, Settings } from './keys.ts';
+import type { Kind } from './kinds.ts';
+import { parse as parseToml } from 'smol-toml';
+import { NAME_PATTERN } from '../core/key/kid.ts';
+import { configKeys, configPaths, flagOf, profileNames, profiles, tenantKeys, variableOf } from './keys.ts';
+
+/** A setting that cannot be used: one clear line for the operator. */
+export class ConfigError extends Error {
+  override readonly name = 'ConfigError';
+}
+
+export interface ConfigSources {
+  /** Text of the TOML file, and what to call it in messages. */
+  readonly file?: { readonly path: string; readonly text: string };
+  readonly environment: Readonly<Record<string, string | undefined>>;
+  /** By flag name, without dashes. */
+  readonly flags: Readonly<Record<string, string | undefined>>;
+  readonly profile?: string;
+}
+
+export interface Config {
+  readonly profile: ProfileName | undefined;
+  readonly settings: Settings;
+  /** Where each value came from, in words. */
+  readonly sources: Readonly<Record<ConfigPath, string>>;
+  readonly tenants: ReadonlyMap<string, TenantRules>;
+}
+
+type Table = Readonly<Record<string, unknown>>;
+
+const TENANT = new RegExp(`^${NAME_PATTERN}$`);
+
+/** Flags over environment over file over profile over defaults (DESIGN §10). Throws `ConfigError` on anything unknown or wrong. */
+export function loadConfig({ file, environment, flags, profile: asked }: ConfigSources): Config {
+  const { profile: filed, tenants: tenantTables, ...table } = file === undefined ? {} : readToml(file);
+  const flat = flatten(table);
+  const unknown = [...flat.keys()].find((path) => !(path in configKeys));
+  if (unknown !== undefined) throw new ConfigError(`${file?.path}: ${unknown} is not a setting of this version`);
+  refuseUnknownVariables(environment);
+
+  const profile = readProfile(asked ?? filed);
+  const settings: Record<string, unknown> = {};
+  const sources: Record<string, string> = {};
+  for (const path of configPaths) {
+    const { value, source } = pick(path, { flags, environment, flat, filePath: file?.path ?? '', profile });
+    settings[path] = value;
+    sources[path] = source;
+  }
+  // Every path of the table was read by the kind of its row, so the record is one of settings.
+  return { profile, settings: settings as Settings, sources: sources as Config['sources'], tenants: readTenants(tenantTables, file?.path ?? '') };
+}
+
+interface Layers {
+  readonly flags: ConfigSources['flags'];
+  readonly environment: ConfigSources['environment'];
+  readonly flat: ReadonlyMap<string, unknown>;
+  readonly filePath: string;
+  readonly profile: ProfileName | undefined;
+}
+
+function pick(path: ConfigPath, { flags, environment, flat, filePath, profile }: Layers): { readonly value: unknown; readonly source: string } {
+  const { kind, fallback } = configKeys[path] as { kind: Kind<unknown>; fallback: unknown };
+  const flag = flags[flagOf(path)];
+  if (flag !== undefined) return { value: fit(kind.fromText(flag), `--${flagOf(path)}`, kind), source: `flag --${flagOf(path)}` };
+  const variable = environment[variableOf(path)];
+  if (variable !== undefined) return { value: fit(kind.fromText(variable), variableOf(path), kind), source: `environment ${variableOf(path)}` };
+  if (flat.has(path)) return { value: fit(kind.fromToml(flat.get(path)), `${filePath}: ${path}`, kind), source: `file ${filePath}` };
+  if (profile !== undefined && path in profiles[profile]) return { value: profiles[profile][path], source: `profile ${profile}` };
+  return { value: fallback, source: 'default' };
+}
+
+/** The value, when its kind could read it; the wrong one itself is not repeated, it may be a secret in the wrong place. */
+function fit<T>(value: T | undefined, name: string, { form }: { readonly form: string }): T {
+  if (value === undefined) throw new ConfigError(`${name} must be ${form}`);
+  return value;
+}
+
+function readToml({ path, text }: { readonly path: string; readonly text: string }): Table {
+  try {
+    return parseToml(text);
+  } catch (fault) {
+    const line = fault instanceof Error && 'line' in fault ? ` (line ${String(fault.line)})` : '';
+    throw new ConfigError(`${path} is not TOML${line}`);
+  }
+}
+
+function flatten(table: Table, prefix = ''): Map<string, unknown> {
+  const flat = new Map<string, unknown>();
+  for (const [name, value] of Object.entries(table)) {
+    const path = prefix + name;
+    if (isTable(value) && !(path in configKeys)) for (const [inner, item] of flatten(value, `${path}.`)) flat.set(inner, item);
+    else flat.set(path, value);
+  }
+  return flat;
+}
+
+function isTable(value: unknown): value is Table {
+  return typeof value === 'object' && value !== null && !Array.isArray(value) && !(value instanceof Date);
+}
+
+function readProfile(name: unknown): ProfileName | undefined {
+  if (name === undefined) return undefined;
+  const profile = profileNames.find((known) => known === name);
+  if (profile === undefined) throw new ConfigError(`profile must be one of ${profileNames.join(', ')}`);
+  return profile;
+}
+
+function readTenants(tables: unknown, filePath: string): ReadonlyMap<string, TenantRules> {
+  const tenants = new Map<string, TenantRules>();
+  if (tables === undefined) return tenants;
+  if (!isTable(tables)) throw new ConfigError(`${filePath}: tenants must be a table of tables`);
+  for (const [name, rules] of Object.entries(tables)) {
+    if (!TENANT.test(name) || !isTable(rules)) throw new ConfigError(`${filePath}: tenants.${name} must be a tenant's name and a table`);
+    const unknown = Object.keys(rules).find((key) => !Object.hasOwn(tenantKeys, key));
+    if (unknown !== undefined) throw new ConfigError(`${filePath}: tenants.${name}.${unknown} is not a setting of this version`);
+    const read = <T>(key: keyof typeof tenantKeys, kind: Kind<T>): T | undefined =>
+      Object.hasOwn(rules, key) ? fit(kind.fromToml(rules[key]), `${filePath}: tenants.${name}.${key}`, kind) : undefined;
+    tenants.set(name, definedOnly({
+      verifyMode: read('verify_mode', tenantKeys.verify_mode),
+      produceHybrid: read('produce_hybrid', tenantKeys.produce_hybrid),
+      classicalOk: read('classical_ok', tenantKeys.classical_ok),
+    }));
+  }
+  return tenants;
+}
+
+/** A misspelt variable would otherwise be a default in silence. */
+function refuseUnknownVariables(environment: ConfigSources['environment']): void {
+  const known = new Set([...configPaths.map(variableOf), 'RON_KMS_CONFIG', 'RON_KMS_PROFILE', 'RON_KMS_URL', 'RON_KMS_TOKEN']);
+  const unknown = Object.keys(environment).find((name) => name.startsWith('RON_KMS_') && !known.has(name));
+  if (unknown !== undefined) throw new ConfigError(`${unknown} is not a setting of this version`);
+}
+
+function definedOnly<T extends object>(value: T): { [K in keyof T]?: Exclude<T[K], undefined> } {
+  return Object.fromEntries(Object.entries(value).filter(([, item]) => item !== undefined)) as { [K in keyof T]?: Exclude<T[K], undefined> };
+}

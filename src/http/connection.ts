@@ -1,0 +1,29 @@
+import type { FastifyRequest } from 'fastify';
+
+const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i;
+const BEARER = 'bearer ';
+const MAPPED = '::ffff:';
+
+export function bearerOf(request: FastifyRequest): string | undefined {
+  const header = request.headers.authorization;
+  return header?.slice(0, BEARER.length).toLowerCase() === BEARER ? header.slice(BEARER.length).trim() : undefined;
+}
+
+/** The caller's `X-Corr-ID` when it is a UUID, else the id of the request. */
+export function corrIdOf(request: FastifyRequest): string {
+  const given = request.headers['x-corr-id'];
+  return typeof given === 'string' && UUID.test(given) ? given.toLowerCase() : request.id;
+}
+
+/** The address of the other end; an IPv4 one as itself where the socket speaks IPv6. */
+export function peerOf(request: FastifyRequest): string | undefined {
+  const address = request.socket.remoteAddress;
+  return address?.startsWith(MAPPED) === true && address.includes('.') ? address.slice(MAPPED.length) : address;
+}
+
+/** A query string in which `+` is itself, as in a path: kids contain it. A key that stands twice becomes a list, which no schema takes. */
+export function parseQuery(text: string): Record<string, string | string[]> {
+  const query: Record<string, string | string[]> = Object.create(null) as Record<string, never>;
+  for (const [name, value] of new URLSearchParams(text.replaceAll('+', '%2B'))) query[name] = name in query ? [value] : value;
+  return query;
+}

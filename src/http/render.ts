@@ -1,0 +1,60 @@
+/** Answers of the services in the words of the wire. */
+import type { KeyDocument } from '../service/key-document.ts';
+import type { SignAnswer } from '../service/sign.ts';
+import type { RewrapAnswer, UnwrapAnswer } from '../service/unwrap.ts';
+import type { VerifyAnswer } from '../service/verify.ts';
+import type { WrapAnswer } from '../service/wrap.ts';
+import type * as wire from './schemas.ts';
+import { KmsError } from '../core/errors.ts';
+import { formatRfc3339 } from '../core/time.ts';
+
+export function renderSign({ kid, digestHex, signatures, audit }: SignAnswer): wire.Wire<typeof wire.SignAnswer> {
+  return {
+    kid,
+    payload_b3: digestHex,
+    sigs: signatures.map(({ scheme, bytes }) =>
+      scheme.parameterSet === undefined
+        ? { alg: scheme.wireAlg, signature_b64: bytes.toString('base64') }
+        : { alg: scheme.wireAlg, parameter_set: scheme.parameterSet, signature_b64: bytes.toString('base64') }),
+    audit: renderAudit(audit),
+  };
+}
+
+export function renderVerify({ ok, mode, checked }: VerifyAnswer): wire.Wire<typeof wire.VerifyAnswer> {
+  return { ok, details: { mode, checked: [...checked] } };
+}
+
+export function renderWrap({ kid, alg, wrapped, plaintext, audit }: WrapAnswer) {
+  return { kid, alg, wrapped_b64: wrapped.toString('base64'), ...(plaintext && { plaintext_key_b64: takeText(plaintext) }), audit: renderAudit(audit) };
+}
+
+export function renderUnwrap({ kid, alg, plaintext, audit }: UnwrapAnswer) {
+  return { kid, alg, plaintext_key_b64: takeText(plaintext), audit: renderAudit(audit) };
+}
+
+export function renderRewrap({ kid, alg, wrapped, audit }: RewrapAnswer) {
+  return { kid, alg, wrapped_b64: wrapped.toString('base64'), audit: renderAudit(audit) };
+}
+
+export function renderList({ keys, next }: { readonly keys: readonly KeyDocument[]; readonly next: string | undefined }) {
+  return { keys, ...(next !== undefined && { next_cursor: Buffer.from(next, 'latin1').toString('base64url') }) };
+}
+
+export function renderBatch<T>(items: readonly (T | KmsError)[], requestId: string, render: (item: T) => object): { readonly items: readonly object[] } {
+  return { items: items.map((item) => (item instanceof KmsError ? renderError(item, requestId) : render(item))) };
+}
+
+export function renderError({ code, message, retryable, hint }: KmsError, requestId: string): wire.Wire<typeof wire.ErrorAnswer> {
+  return { error: { code, message, retryable, ...(hint !== undefined && { hint }), ts: formatRfc3339(Date.now()), request_id: requestId } };
+}
+
+function renderAudit({ index, opId }: { readonly index: number; readonly opId: string }): { index: number; op_id: string } {
+  return { index, op_id: opId };
+}
+
+/** The base64 of a plaintext key, which is then zeroed. */
+function takeText(plaintext: Buffer): string {
+  const text = plaintext.toString('base64');
+  plaintext.fill(0);
+  return text;
+}

@@ -1,0 +1,165 @@
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import type { Socket } from 'node:net';
+import type { Random } from '../ports/random.ts';
+import type { Telemetry } from '../ports/telemetry.ts';
+import type { Authenticate } from '../service/authenticate.ts';
+import type { Caller } from '../service/call.ts';
+import type { Operations } from '../service/operations.ts';
+import type { Route } from './routes.ts';
+import Fastify from 'fastify';
+import { KmsError } from '../core/errors.ts';
+import { parseStrictJson } from '../core/strict-json.ts';
+import { bearerOf, corrIdOf, parseQuery, peerOf } from './connection.ts';
+import { errorOf } from './errors.ts';
+import { makeOpenapi } from './openapi.ts';
+import { renderError } from './render.ts';
+import { makeRoutes } from './routes.ts';
+import { createValidators } from './validators.ts';
+
+export const BASE_PATH = '/v1/kms';
+
+export interface HttpDeps {
+  readonly operations: Operations;
+  readonly authenticate: Authenticate;
+  readonly telemetry: Telemetry;
+  readonly random: Random;
+  readonly limits: HttpLimits;
+  readonly version: string;
+}
+
+export interface HttpLimits {
+  readonly bodyMaxBytes: number;
+  readonly readTimeoutMs: number;
+  readonly idleTimeoutMs: number;
+  readonly connectionsMax: number;
+  readonly connectionsPerPeerMax: number;
+}
+
+const HEADERS_MAX_BYTES = 16 * 1024;
+const PATH_SEGMENT_MAX = 512;
+
+/** The API as a fastify instance, ready to listen. It routes, parses and renders; it decides nothing. */
+export function createHttpServer(deps: HttpDeps): FastifyInstance {
+  const { operations, authenticate, telemetry, random, limits, version } = deps;
+  const app = Fastify({
+    bodyLimit: limits.bodyMaxBytes,
+    requestTimeout: limits.readTimeoutMs,
+    keepAliveTimeout: limits.idleTimeoutMs,
+    routerOptions: { maxParamLength: PATH_SEGMENT_MAX, querystringParser: parseQuery },
+    http: { maxHeaderSize: HEADERS_MAX_BYTES, headersTimeout: limits.readTimeoutMs, connectionsCheckingInterval: Math.min(1000, limits.readTimeoutMs) },
+    genReqId: () => random.uuidv7(),
+    frameworkErrors: (fault, request, reply) => refuse(fault, request, reply),
+    clientErrorHandler: (fault, socket) => refuseBroken(fault, socket, random.uuidv7()),
+    logger: false,
+    exposeHeadRoutes: false,
+  });
+
+  const refuse = (fault: unknown, request: FastifyRequest, reply: FastifyReply): FastifyReply => {
+    const refusal = errorOf(fault);
+    if (!isReported(fault)) telemetry.refused(refusal.code, { requestId: request.id, corrId: corrIdOf(request), ...peerField(request), ...(refusal.hint !== undefined && { reason: refusal.hint }), ...(refusal.code === 'Internal' && { cause: refusal.cause }) });
+    if (refusal.retryAfterS !== undefined) reply.header('retry-after', refusal.retryAfterS);
+    return reply.code(refusal.status).send(renderError(refusal, request.id));
+  };
+
+  capConnections(app, limits);
+  app.decorateRequest('caller');
+  app.removeAllContentTypeParsers();
+  app.addContentTypeParser('application/json', { parseAs: 'buffer' }, (_request, body: Buffer, done) => {
+    try {
+      done(null, parseStrictJson(body));
+    } catch (fault) {
+      done(KmsError.from(fault));
+    }
+  });
+  app.setValidatorCompiler(createValidators());
+  app.setSerializerCompiler(() => JSON.stringify);
+  app.setErrorHandler(refuse);
+  app.setNotFoundHandler((request, reply) => refuse(new KmsError('NotFound'), request, reply));
+  app.addHook('onRequest', async (request, reply) => {
+    reply.headers({ 'x-request-id': request.id, 'x-corr-id': corrIdOf(request), 'cache-control': 'no-store' });
+  });
+
+  const routes = makeRoutes(operations);
+  const authenticated = async (request: FastifyRequest): Promise<void> => {
+    request.caller = await authenticate(bearerOf(request), { peer: peerOf(request), via: 'tcp', corrId: corrIdOf(request), requestId: request.id });
+    if ((request.headers['content-encoding'] ?? 'identity') !== 'identity') throw new KmsError('BadRequest', { hint: 'compressed bodies are not accepted' });
+  };
+  for (const route of routes) {
+    for (const url of urlsOf(route)) {
+      app.route<{ Params: Record<string, string> }>({
+        method: route.method,
+        url,
+        schema: { ...(route.body && { body: route.body }), ...(route.query && { querystring: route.query }) },
+        onRequest: authenticated,
+        handler: async (request, reply) => {
+          const answer = await route.handle(callerOf(request), request);
+          return reply.code(route.status).send(answer);
+        },
+      });
+    }
+  }
+  const openapi = makeOpenapi(routes, BASE_PATH, version);
+  app.get('/openapi.json', async () => openapi());
+  app.get(`${BASE_PATH}/openapi.json`, async () => openapi());
+  return app;
+}
+
+declare module 'fastify' {
+  interface FastifyRequest {
+    caller?: Caller;
+  }
+}
+
+function callerOf({ caller }: FastifyRequest): Caller {
+  if (caller === undefined) throw new Error('a route is reached by authenticated callers only');
+  return caller;
+}
+
+/** A kid is four path segments, or one with the slashes encoded. */
+function urlsOf({ path }: Route): readonly string[] {
+  return path.includes('{kid}')
+    ? [':tenant/:purpose/:alg/:id', ':kid'].map((kid) => BASE_PATH + path.replace('{kid}', kid))
+    : [BASE_PATH + path];
+}
+
+function peerField(request: FastifyRequest): { peer?: string } {
+  const peer = peerOf(request);
+  return peer === undefined ? {} : { peer };
+}
+
+/** Refusals of operations have been counted by the operation itself. */
+function isReported(fault: unknown): boolean {
+  return fault instanceof KmsError && fault.isReported;
+}
+
+/** More connections than allowed, in all or from one peer, are closed before anything is read. */
+function capConnections(app: FastifyInstance, { connectionsMax, connectionsPerPeerMax }: HttpLimits): void {
+  app.server.maxConnections = connectionsMax;
+  const perPeer = new Map<string, number>();
+  app.server.on('connection', (socket: Socket) => {
+    const peer = socket.remoteAddress ?? '';
+    const open = (perPeer.get(peer) ?? 0) + 1;
+    if (open > connectionsPerPeerMax) {
+      socket.destroy();
+      return;
+    }
+    perPeer.set(peer, open);
+    socket.once('close', () => {
+      const left = (perPeer.get(peer) ?? 1) - 1;
+      if (left === 0) perPeer.delete(peer);
+      else perPeer.set(peer, left);
+    });
+  });
+}
+
+/** What is not even HTTP gets the same envelope, and the connection is closed. */
+function refuseBroken(fault: Error & { code?: string }, socket: Socket, requestId: string): void {
+  if (!socket.writable || socket.destroyed) {
+    socket.destroy();
+    return;
+  }
+  const refusal = errorOf(fault);
+  const body = JSON.stringify(renderError(refusal, requestId));
+  const head = [`HTTP/1.1 ${refusal.status} ${refusal.code}`, 'content-type: application/json; charset=utf-8', `content-length: ${Buffer.byteLength(body)}`, `x-request-id: ${requestId}`, 'connection: close'];
+  socket.end(`${head.join('\r\n')}\r\n\r\n${body}`);
+}

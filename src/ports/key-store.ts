@@ -1,0 +1,59 @@
+import type { Alg } from '../core/algorithm/table.ts';
+import type { VersionState } from '../core/key/lifecycle.ts';
+import type { KeyRecord } from '../core/key/record.ts';
+
+/** One mutation: everything in it is there after a crash, or nothing is. */
+export interface Mutation {
+  readonly put: KeyRecord;
+  readonly operation?: OperationRecord;
+}
+
+/** The answer to a mutation, kept so that a retry with its `op_id` gets the same one. */
+export interface OperationRecord {
+  /** Root key, client, tenant, method, path and `op_id`, unambiguously joined. */
+  readonly scope: string;
+  /** BLAKE3 of the canonical body, hex. */
+  readonly bodyHash: string;
+  readonly answer: string;
+  readonly expiresAtMs: number;
+}
+
+export interface KeyQuery {
+  readonly tenant: string | undefined;
+  readonly purpose: string | undefined;
+  readonly alg: Alg | undefined;
+  readonly state: VersionState | undefined;
+  readonly label: { readonly name: string; readonly value: string } | undefined;
+  /** Only keys that this admits; the caller's capability. */
+  readonly admits: (key: KeyRecord) => boolean;
+  /** Where the page before ended: the base of its last key. */
+  readonly after: string | undefined;
+  readonly limit: number;
+}
+
+/** A version whose time has come. */
+export interface DueWork {
+  readonly base: string;
+  /** The version to erase; left out when the key is to be rotated. */
+  readonly eraseVersion?: number;
+}
+
+/** What is known of the keys. One process writes it. Records are immutable: a read never changes later. */
+export interface KeyStore {
+  find(base: string): Promise<KeyRecord | undefined>;
+  /** Keys in the order of their creation. */
+  list(query: KeyQuery): Promise<{ readonly keys: readonly KeyRecord[]; readonly next?: string }>;
+  /** Takes the mutation as a whole, durably where keys are durable. */
+  commit(mutation: Mutation): Promise<void>;
+  findOperation(scope: string, nowMs: number): Promise<OperationRecord | undefined>;
+  /**
+   * The next nonce of an AEAD version, counted from 1; or the asked one, when it is above the last and
+   * at most 2^32 beyond it. Undefined when it is not. Never gives a value twice, crashes included.
+   */
+  takeNonce(kid: string, asked: bigint | undefined): Promise<bigint | undefined>;
+  /** Erasures and rotations whose time has come. */
+  due(nowMs: number): Promise<readonly DueWork[]>;
+  /** Number of mutations taken so far. */
+  generation(): number;
+  isReady(): boolean;
+}

@@ -1,0 +1,67 @@
+import type { Caveats } from '../core/macaroon/caveats.ts';
+import type { AuditLog } from '../ports/audit-log.ts';
+import type { Capabilities } from '../ports/capabilities.ts';
+import type { Clock } from '../ports/clock.ts';
+import type { Caller } from './call.ts';
+import { isIPv6 } from 'node:net';
+import { KmsError } from '../core/errors.ts';
+import { readCaveats } from '../core/macaroon/caveats.ts';
+import { decodeToken } from '../core/macaroon/codec.ts';
+import { parseIdentifier } from '../core/macaroon/identifier.ts';
+
+export interface AuthenticateDeps {
+  readonly capabilities: Capabilities;
+  readonly clock: Clock;
+  readonly audit: Pick<AuditLog, 'lastEntryMs'>;
+  readonly limits: { readonly maxTokenLifetimeMs: number; readonly timeSkewToleranceMs: number };
+}
+
+/** What the connection says of the caller, and the ids of the request. */
+export interface Connection {
+  readonly peer: string | undefined;
+  readonly via: 'tcp';
+  readonly corrId: string;
+  readonly requestId: string;
+}
+
+export type Authenticate = (token: string | undefined, connection: Connection) => Promise<Caller>;
+
+/**
+ * A token to a caller, in the order of DESIGN §5: decode, chain, standing caveats. What an operation
+ * needs of the caveats (scope, kid, rate) is `authorise`'s.
+ */
+export function makeAuthenticate({ capabilities, clock, audit, limits }: AuthenticateDeps): Authenticate {
+  return async (token, connection) => {
+    if (token === undefined) throw unauthenticated('send a capability token: Authorization: Bearer <macaroon>');
+    const macaroon = decodeToken(token);
+    const identity = macaroon && parseIdentifier(macaroon.identifier);
+    if (macaroon === undefined || identity === undefined) throw unauthenticated('the token cannot be decoded');
+    const caveatNames = await capabilities.vouch(token, macaroon, identity);
+    if (macaroon.caveats.some(({ isThirdParty }) => isThirdParty)) throw unauthenticated('third-party caveats are not accepted');
+
+    const caveatTexts = macaroon.caveats.map(({ id }) => id.toString('utf8'));
+    const caveats = readCaveats(caveatTexts);
+    if (typeof caveats === 'string') throw new KmsError('NoCapability', { hint: `the token has ${caveats}` });
+    checkTime(caveats, Math.max(clock.wallMs(), audit.lastEntryMs()), limits);
+    checkConnection(caveats, connection);
+    return { identity, caveats, caveatTexts, caveatNames, ...connection };
+  };
+}
+
+function checkTime(caveats: Caveats, nowMs: number, { maxTokenLifetimeMs, timeSkewToleranceMs }: AuthenticateDeps['limits']): void {
+  const { expiresAtMs, notBeforeMs } = caveats;
+  if (expiresAtMs + timeSkewToleranceMs < nowMs) throw unauthenticated('the token has expired');
+  if (notBeforeMs !== undefined && notBeforeMs - timeSkewToleranceMs > nowMs) throw unauthenticated('the token is not yet valid');
+  const lifetimeMs = expiresAtMs - (notBeforeMs ?? nowMs);
+  if (lifetimeMs > maxTokenLifetimeMs + timeSkewToleranceMs) throw new KmsError('NoCapability', { hint: 'the token lives longer than auth.max_token_lifetime' });
+}
+
+function checkConnection(caveats: Caveats, { peer }: Connection): void {
+  const isPeerAdmitted = caveats.peers.every((subnet) => peer !== undefined && subnet.check(peer, isIPv6(peer) ? 'ipv6' : 'ipv4'));
+  if (!isPeerAdmitted) throw new KmsError('NoCapability', { hint: 'the token is not for this peer address' });
+  if (caveats.certificates.length > 0) throw new KmsError('NoCapability', { hint: 'the token is for a client certificate, and this connection has none' });
+}
+
+function unauthenticated(hint: string): KmsError {
+  return new KmsError('NoCapability', { status: 401, hint });
+}

@@ -1,0 +1,134 @@
+import type { Kid } from '../core/key/kid.ts';
+import type { Transition } from '../core/key/lifecycle.ts';
+import type { KeyRecord } from '../core/key/record.ts';
+import type { Clock } from '../ports/clock.ts';
+import type { Scope } from '../core/macaroon/caveats.ts';
+import type { Authorise } from './authorise.ts';
+import type { ClientCall } from './call.ts';
+import type { KeyDocument, KeyDocuments } from './key-document.ts';
+import type { KeyRules } from './key-rules.ts';
+import type { MakeVersion } from './make-version.ts';
+import type { Mutate, Mutation } from './mutate.ts';
+import type { Policy } from '../ports/policy.ts';
+import { KmsError } from '../core/errors.ts';
+import { canUse, step } from '../core/key/lifecycle.ts';
+import { currentVersion } from '../core/key/record.ts';
+
+/** What every mutation of an existing key comes with. */
+export interface ChangeRequest {
+  readonly kid: Kid;
+  readonly opId: string | undefined;
+  /** The validated body, for the sameness of an `op_id`. */
+  readonly body: Readonly<Record<string, unknown>>;
+}
+
+export interface PatchRequest extends ChangeRequest {
+  /** Replaces the whole set. */
+  readonly labels: Readonly<Record<string, string>> | undefined;
+  /** null takes the schedule away. */
+  readonly rotateAfterMs: number | null | undefined;
+}
+
+export interface DestroyRequest extends ChangeRequest {
+  readonly afterMs: number | undefined;
+}
+
+export interface RotateAnswer {
+  readonly kid: string;
+  readonly previous: string;
+}
+
+export interface ChangeDeps {
+  readonly authorise: Authorise;
+  readonly mutate: Mutate;
+  readonly documents: KeyDocuments;
+  readonly clock: Clock;
+  readonly make: { readonly version: MakeVersion; readonly rules: KeyRules; readonly policy: Policy };
+  /** `keys.destroy_min_after`. */
+  readonly destroyMinAfterMs: number;
+}
+
+const DESTROY_AFTER_MS = 7 * 86_400_000;
+/** Ten years: a date that a typing error makes is refused. */
+const DESTROY_AFTER_MAX_MS = 3650 * 86_400_000;
+
+/** PATCH /keys/{kid} and POST /keys/{kid}/{rotate,disable,enable,destroy,restore}. */
+export function makeChangeKey({ authorise, mutate, documents, clock, make, destroyMinAfterMs }: ChangeDeps) {
+  /** The mutation of one key; `change` gets the record as it stands when its turn has come. */
+  const mutation = <T>(call: ClientCall, scope: Scope, request: ChangeRequest, change: (key: KeyRecord) => ReturnType<Mutation<T>['change']>, answer: (key: KeyRecord) => T): Mutation<T> => {
+    const { kid } = request;
+    return {
+      place: [kid.tenant, call.op, kid.base, String(kid.version ?? '')],
+      body: request.body,
+      opId: request.opId,
+      base: kid.base,
+      authorise: async () => {
+        await authorise.version(call, scope, kid);
+      },
+      change: () => {
+        if (call.subject === undefined) throw new Error('a mutation is authorised before it changes anything');
+        return change(call.subject.key);
+      },
+      answer,
+    };
+  };
+
+  const transition = (name: Transition) => (call: ClientCall, request: DestroyRequest): Promise<KeyDocument> =>
+    mutate(call, mutation(call, 'kms:destroy', request, async (key) => {
+      const afterMs = request.afterMs ?? Math.max(DESTROY_AFTER_MS, destroyMinAfterMs);
+      return { key: moveVersions(key, name, request.kid.version, { nowMs: clock.wallMs(), afterMs }) };
+    }, (key) => documents.of(key)));
+
+  return {
+    patch: (call: ClientCall, request: PatchRequest): Promise<KeyDocument> =>
+      mutate(call, mutation(call, 'kms:rotate', request, async ({ rotateAfterMs, ...key }) => {
+        const schedule = request.rotateAfterMs === undefined ? rotateAfterMs : request.rotateAfterMs;
+        return {
+          key: { ...key, ...(request.labels && { labels: request.labels }), ...(schedule !== undefined && schedule !== null && { rotateAfterMs: schedule }) },
+        };
+      }, (key) => documents.of(key))),
+
+    rotate: (call: ClientCall, request: ChangeRequest): Promise<RotateAnswer> =>
+      mutate(call, mutation(call, 'kms:rotate', request, async (key) => {
+        await requireRotatable(key, make);
+        return make.version(call, key);
+      }, (key) => ({ kid: currentVersion(key).kid, previous: key.versions.at(-2)?.kid ?? '' }))),
+
+    disable: transition('disable'),
+    enable: transition('enable'),
+    restore: transition('restore'),
+
+    destroy: async (call: ClientCall, request: DestroyRequest): Promise<KeyDocument> => {
+      const { afterMs } = request;
+      if (afterMs !== undefined && (afterMs < destroyMinAfterMs || afterMs > DESTROY_AFTER_MAX_MS)) {
+        throw new KmsError('BadRequest', { hint: 'after is at least keys.destroy_min_after, at most 3650d' });
+      }
+      return transition('destroy')(call, request);
+    },
+  };
+}
+
+/** A key that is held or gone as a whole is not brought back by a new version. */
+export async function requireRotatable(key: KeyRecord, { rules, policy }: { readonly rules: KeyRules; readonly policy: Policy }): Promise<void> {
+  if (!key.versions.some(({ state }) => canUse(state))) throw new KmsError('KeyState', { hint: 'no version of this key is enabled' });
+  rules.requireAllowed(key.alg);
+  await policy.decide({ op: 'rotate', tenant: key.tenant });
+}
+
+/** Moves the named version, else every version that the transition fits; refused when it fits none. */
+export function moveVersions(key: KeyRecord, transition: Transition, only: number | undefined, { nowMs, afterMs }: { readonly nowMs: number; readonly afterMs: number }): KeyRecord {
+  let moved = 0;
+  const versions = key.versions.map((record) => {
+    if (only !== undefined && record.version !== only) return record;
+    const { state, destroyAtMs, restoreTo, ...rest } = record;
+    // What is due is as good as gone: it is erased, and no longer restored.
+    const isDue = destroyAtMs !== undefined && destroyAtMs <= nowMs;
+    const isOutOfTime = (transition === 'restore' && isDue) || (transition === 'erase' && !isDue);
+    const next = isOutOfTime ? undefined : step({ state, ...(destroyAtMs !== undefined && { destroyAtMs }), ...(restoreTo && { restoreTo }) }, transition, nowMs + afterMs);
+    if (next === undefined) return record;
+    moved++;
+    return { ...rest, ...next };
+  });
+  if (moved === 0) throw new KmsError('KeyState', { hint: `no version in question can be changed by ${transition}` });
+  return { ...key, versions };
+}

@@ -1,0 +1,52 @@
+import type { VerifyMode } from '../core/bundle/modes.ts';
+import type { VersionRecord } from '../core/key/record.ts';
+import type { PolicyAnswer } from '../ports/policy.ts';
+import type { Subject } from './call.ts';
+import type { Alg } from '../core/algorithm/table.ts';
+import { isAllowed } from '../core/algorithm/table.ts';
+import { KmsError } from '../core/errors.ts';
+import { canUse } from '../core/key/lifecycle.ts';
+import { requirePostQuantum } from '../core/policy/decision.ts';
+
+/** What must hold of a key before it is touched, whoever asks. Unwrap skips all but `requireUsable`'s state. */
+export interface KeyRules {
+  requireAllowed(alg: Alg): void;
+  /** Allow-listed, and in a state in which the private part may be used. */
+  requireUsable(subject: Subject): void;
+  requireState(version: VersionRecord): void;
+  requirePolicy(subject: Pick<Subject, 'spec'>, decision: PolicyAnswer, mode: VerifyMode): void;
+  /** `attest_require = required`: evidence of residency, which only hardware custody gives. */
+  requireEvidence(version: Pick<VersionRecord, 'attestationClass'>): void;
+}
+
+export interface KeyRulesConfig {
+  /** `service.allowed_algs` and `service.allowed_aeads` together. */
+  readonly allowed: ReadonlySet<string>;
+  readonly attestRequire: 'never' | 'if-available' | 'required';
+  /** Attestation classes that come with evidence. */
+  readonly evidenceClasses: ReadonlySet<string>;
+}
+
+export function makeKeyRules({ allowed, attestRequire, evidenceClasses }: KeyRulesConfig): KeyRules {
+  const rules: KeyRules = {
+    requireAllowed(alg) {
+      if (!isAllowed(alg, allowed)) throw new KmsError('Unsupported', { hint: 'service.allowed_algs or service.allowed_aeads does not list this algorithm' });
+    },
+    requireUsable({ key, version }) {
+      rules.requireAllowed(key.alg);
+      rules.requireState(version);
+    },
+    requireState({ state }) {
+      if (!canUse(state)) throw new KmsError('KeyState', { hint: `this version is ${state}` });
+    },
+    requirePolicy({ spec }, { classicalOk }, mode) {
+      requirePostQuantum(spec, mode, classicalOk);
+    },
+    requireEvidence({ attestationClass }) {
+      if (attestRequire === 'required' && !evidenceClasses.has(attestationClass)) {
+        throw new KmsError('AttestationMissing', { hint: 'security.attest_require is required, and this custody gives no evidence' });
+      }
+    },
+  };
+  return rules;
+}

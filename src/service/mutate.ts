@@ -1,0 +1,112 @@
+import type { KeyRecord } from '../core/key/record.ts';
+import type { AuditLog } from '../ports/audit-log.ts';
+import type { Clock } from '../ports/clock.ts';
+import type { KeyStore, OperationRecord } from '../ports/key-store.ts';
+import type { Call } from './call.ts';
+import type { InFlight } from './in-flight.ts';
+import { canonicalJson } from '../core/canonical-json.ts';
+import { blake3Hex } from '../core/digest.ts';
+import { KmsError } from '../core/errors.ts';
+import { eventOf } from './call.ts';
+
+export interface Change {
+  readonly key: KeyRecord;
+  /** Undoes what was made outside the store, when the store does not take the change. */
+  readonly undo?: () => Promise<void>;
+}
+
+export interface Mutation<T> {
+  /** Where an `op_id` is unique, besides root key and client: tenant, method and path. */
+  readonly place: readonly string[];
+  /** The validated body; `policy_hints` count for sameness, and are left out of the audit hash. */
+  readonly body: Readonly<Record<string, unknown>>;
+  readonly opId: string | undefined;
+  /** The base of the key, so that mutations of one key go one after the other; undefined for create. */
+  readonly base: string | undefined;
+  /** Authorises, again on a replay. */
+  readonly authorise: () => Promise<void>;
+  /** Decides the new record; nothing is kept until it returns. */
+  readonly change: () => Promise<Change>;
+  readonly answer: (key: KeyRecord) => T;
+}
+
+export interface MutateDeps {
+  readonly store: KeyStore;
+  readonly audit: AuditLog;
+  readonly clock: Clock;
+  readonly signing: InFlight;
+}
+
+export type Mutate = <T>(call: Call, mutation: Mutation<T>) => Promise<T>;
+
+const OPERATION_KEPT_MS = 24 * 3_600_000;
+
+/** Every mutation: authorise, look for the same `op_id`, then intent → change → commit → outcome. */
+export function makeMutate({ store, audit, clock, signing }: MutateDeps): Mutate {
+  const oneAtATime = makeTurnstile();
+
+  const apply = async <T>(call: Call, mutation: Mutation<T>, operation: Omit<OperationRecord, 'answer'> | undefined): Promise<T> => {
+    const { policy_hints: _, ...logged } = mutation.body;
+    const inputHash = blake3Hex(canonicalJson(logged));
+    await audit.append([eventOf(call, { inputHash, result: 'intent' })]);
+    try {
+      const { key, undo } = await signing.run(mutation.change);
+      const answer = mutation.answer(key);
+      try {
+        await store.commit({ put: key, ...(operation && { operation: { ...operation, answer: JSON.stringify(answer) } }) });
+      } catch (fault) {
+        await undo?.();
+        throw fault;
+      }
+      await audit.append([eventOf(call, { inputHash, result: 'ok', generation: store.generation() })]);
+      return answer;
+    } catch (fault) {
+      const refusal = KmsError.from(fault);
+      if (refusal.code !== 'AuditUnavailable') await audit.append([eventOf(call, { inputHash, result: refusal.code })]);
+      throw refusal;
+    }
+  };
+
+  return async <T>(call: Call, mutation: Mutation<T>): Promise<T> => {
+    const operation = operationOf(call, mutation, clock.wallMs());
+    return oneAtATime([mutation.base, operation?.scope], async () => {
+      await mutation.authorise();
+      const before = operation && (await store.findOperation(operation.scope, clock.wallMs()));
+      if (before === undefined) return apply(call, mutation, operation);
+      if (before.bodyHash !== operation?.bodyHash) throw new KmsError('Conflict', { hint: 'use a new op_id for a new request' });
+      await audit.append([eventOf(call, { inputHash: before.bodyHash, result: 'ok', reason: 'replay' })]);
+      // It is the JSON of an answer of this very call: its place names the method and the path.
+      return JSON.parse(before.answer) as T;
+    });
+  };
+}
+
+function operationOf<T>({ caller }: Call, { opId, place, body }: Mutation<T>, nowMs: number): Omit<OperationRecord, 'answer'> | undefined {
+  if (opId === undefined || caller === undefined) return undefined;
+  const { rootKeyId, clientId } = caller.identity;
+  const { op_id: _, ...rest } = body;
+  return {
+    scope: JSON.stringify([rootKeyId, clientId, ...place, opId]),
+    bodyHash: blake3Hex(canonicalJson(rest)),
+    expiresAtMs: nowMs + OPERATION_KEPT_MS,
+  };
+}
+
+/** Work that shares a name goes one after the other, in the order of its arrival. */
+function makeTurnstile(): <T>(names: readonly (string | undefined)[], work: () => Promise<T>) => Promise<T> {
+  const last = new Map<string, Promise<unknown>>();
+  return async (names, work) => {
+    const held = names.filter((name) => name !== undefined);
+    const before = held.map((name) => last.get(name));
+    const turn = (async () => {
+      await Promise.allSettled(before);
+      return work();
+    })();
+    for (const name of held) last.set(name, turn);
+    try {
+      return await turn;
+    } finally {
+      for (const name of held) if (last.get(name) === turn) last.delete(name);
+    }
+  };
+}

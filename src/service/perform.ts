@@ -1,0 +1,81 @@
+import type { Op } from '../core/log/entry.ts';
+import type { Clock } from '../ports/clock.ts';
+import type { Random } from '../ports/random.ts';
+import type { Telemetry } from '../ports/telemetry.ts';
+import type { Caller, ClientCall } from './call.ts';
+import type { ClockGuard } from './clock-guard.ts';
+import { KmsError } from '../core/errors.ts';
+import { actorOf } from './call.ts';
+
+export interface PerformDeps {
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly telemetry: Telemetry;
+  readonly clockGuard: ClockGuard;
+}
+
+export interface Perform {
+  /** Runs one operation: opens its call, counts and logs how it ended. `invalid` is a verify that said false. */
+  one<T>(caller: Caller, op: Op, opId: string | undefined, work: (call: ClientCall) => Promise<T>): Promise<T>;
+  /** Runs the items at once, each an operation of its own; answers and refusals in their order. */
+  batch<R, T>(caller: Caller, op: Op, items: readonly BatchItem<R>[], work: (call: ClientCall, request: R) => Promise<T>): Promise<readonly (T | KmsError)[]>;
+}
+
+export interface BatchItem<R> {
+  readonly opId: string | undefined;
+  /** Throws what is wrong with this item alone. */
+  readonly parse: () => R;
+}
+
+/** Operations that change nothing and need no trusted time: they go on when the clock is doubted. */
+const CLOCK_FREE: ReadonlySet<Op> = new Set(['verify']);
+
+export function makePerform({ clock, random, telemetry, clockGuard }: PerformDeps): Perform {
+  const run = async <T>(caller: Caller, op: Op, opId: string | undefined, work: (call: ClientCall) => Promise<T>): Promise<T> => {
+    const call: ClientCall = { caller, actor: actorOf(caller), corrId: caller.corrId, requestId: caller.requestId, op, opId: opId ?? random.uuidv7(), startedNs: clock.monotonicNs() };
+    try {
+      if (!CLOCK_FREE.has(op)) clockGuard.require();
+      const answer = await work(call);
+      report(call, isInvalid(answer) ? 'invalid' : 'ok');
+      return answer;
+    } catch (fault) {
+      const refusal = KmsError.from(fault);
+      report(call, refusal.code, refusal);
+      refusal.isReported = true;
+      throw refusal;
+    }
+  };
+
+  const report = (call: ClientCall, result: string, refusal?: KmsError): void => {
+    const { subject, caller } = call;
+    telemetry.operation({
+      op: call.op,
+      alg: subject?.key.alg ?? 'none',
+      result,
+      latencyMs: Number(clock.monotonicNs() - call.startedNs) / 1e6,
+      corrId: call.corrId,
+      requestId: call.requestId,
+      opId: call.opId,
+      ...(caller.peer !== undefined && { peer: caller.peer }),
+      ...(subject && { tenant: subject.key.tenant, kid: subject.version.kid, kidHash: subject.version.kidHash, attestationClass: subject.version.attestationClass }),
+      ...(refusal?.hint !== undefined && { reason: refusal.hint }),
+      ...(refusal?.code === 'Internal' && { cause: refusal.cause }),
+    });
+  };
+
+  return {
+    one: run,
+    batch: (caller, op, items, work) =>
+      Promise.all(items.map(async (item) => {
+        try {
+          return await run(caller, op, item.opId, (call) => work(call, item.parse()));
+        } catch (fault) {
+          return KmsError.from(fault);
+        }
+      })),
+  };
+}
+
+function isInvalid(answer: unknown): boolean {
+  return typeof answer === 'object' && answer !== null && 'ok' in answer && answer.ok === false;
+}

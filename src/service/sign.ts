@@ -1,0 +1,80 @@
+import type { SignatureScheme } from '../core/algorithm/table.ts';
+import type { Kid } from '../core/key/kid.ts';
+import type { Payload } from '../core/payload.ts';
+import type { AuditLog } from '../ports/audit-log.ts';
+import type { Custody } from '../ports/custody.ts';
+import type { Policy, PolicyAnswer } from '../ports/policy.ts';
+import type { Authorise } from './authorise.ts';
+import type { ClientCall, Subject } from './call.ts';
+import type { InFlight } from './in-flight.ts';
+import type { KeyRules } from './key-rules.ts';
+import type { RateLimits } from './rate-limits.ts';
+import { KmsError } from '../core/errors.ts';
+import { messageOf } from '../core/payload.ts';
+import { resolveHybrid } from '../core/policy/decision.ts';
+import { eventOf } from './call.ts';
+
+export interface SignRequest {
+  readonly kid: Kid;
+  readonly payload: Payload;
+  /** 0 to 255 bytes; only for schemes that take one. */
+  readonly context: Buffer | undefined;
+  readonly produceHybrid: boolean | undefined;
+  readonly attest: boolean;
+}
+
+export interface SignAnswer {
+  readonly kid: string;
+  readonly digestHex: string;
+  readonly signatures: readonly { readonly scheme: SignatureScheme; readonly bytes: Buffer }[];
+  readonly audit: { readonly index: number; readonly opId: string };
+}
+
+export interface SignDeps {
+  readonly authorise: Authorise;
+  readonly policy: Policy;
+  readonly rules: KeyRules;
+  readonly limits: { readonly rates: RateLimits; readonly signing: InFlight };
+  readonly custody: Custody;
+  readonly audit: AuditLog;
+}
+
+const NO_CONTEXT = Buffer.alloc(0);
+
+/** POST /sign: authorise → policy → limits → custody → audit; the entry is in the log before the answer. */
+export function makeSign({ authorise, policy, rules, limits, custody, audit }: SignDeps) {
+  return async (call: ClientCall, request: SignRequest): Promise<SignAnswer> => {
+    const subject = await authorise.version(call, 'kms:sign', request.kid);
+    const { key, version } = subject;
+    rules.requireUsable(subject);
+
+    const decision = await policy.decide({ op: call.op, tenant: key.tenant });
+    rules.requirePolicy(subject, decision, decision.mode);
+    rules.requireEvidence(version);
+    const schemes = schemesToSign(subject, decision, request);
+    const { message, digestHex } = messageOf(key.input, request.payload);
+
+    limits.rates.chargeSigning();
+    const signed = await limits.signing.run(() => custody.sign(version, schemes, message, request.context ?? NO_CONTEXT));
+
+    const { firstIndex } = await audit.append([eventOf(call, { inputHash: digestHex, result: 'ok', policy: decision })]);
+    return {
+      kid: version.kid,
+      digestHex,
+      signatures: schemes.map((scheme, i) => ({ scheme, bytes: signed[i] ?? NO_CONTEXT })),
+      audit: { index: firstIndex, opId: call.opId },
+    };
+  };
+}
+
+/** All schemes of the key when hybrid is produced, else the classical one of a key that has both. */
+function schemesToSign({ spec }: Subject, decision: PolicyAnswer, { context, produceHybrid }: SignRequest): readonly SignatureScheme[] {
+  if (spec.kind !== 'signature') throw new KmsError('Unsupported', { hint: 'this key does not sign' });
+  if (context !== undefined && !spec.schemes.every((scheme) => scheme.hasContext)) throw new KmsError('Unsupported', { hint: 'context_b64 is for ml-dsa and the composite only' });
+  if (spec.schemes.length === 1) {
+    const isBoth = spec.schemes.every(({ wireAlg }) => wireAlg === 'mldsa65-ed25519-sha512');
+    if (produceHybrid === true && !isBoth) throw new KmsError('Unsupported', { hint: 'this key has one algorithm and cannot produce a hybrid' });
+    return spec.schemes;
+  }
+  return resolveHybrid(decision.produceHybrid, produceHybrid) ? spec.schemes : spec.schemes.filter((scheme) => !scheme.postQuantum);
+}

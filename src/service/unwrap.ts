@@ -1,0 +1,100 @@
+import type { Envelope } from '../core/envelope/envelope.ts';
+import type { Kid } from '../core/key/kid.ts';
+import type { AuditLog } from '../ports/audit-log.ts';
+import type { Custody } from '../ports/custody.ts';
+import type { Authorise } from './authorise.ts';
+import type { ClientCall, Subject } from './call.ts';
+import type { InFlight } from './in-flight.ts';
+import type { KeyRules } from './key-rules.ts';
+import type { Sealer } from './sealer.ts';
+import type { Policy } from '../ports/policy.ts';
+import { blake3Hex } from '../core/digest.ts';
+import { parseEnvelope, suits } from '../core/envelope/envelope.ts';
+import { KmsError } from '../core/errors.ts';
+import { eventOf } from './call.ts';
+
+export interface UnwrapRequest {
+  readonly wrapped: Buffer;
+  /** What the caller believes the envelope to be for; another kid in it is `UnwrapFailed`. */
+  readonly kid: Kid | undefined;
+  readonly aad: Buffer;
+}
+
+export interface UnwrapAnswer {
+  readonly kid: string;
+  readonly alg: string;
+  /** The receiver zeroes it. */
+  readonly plaintext: Buffer;
+  readonly audit: { readonly index: number; readonly opId: string };
+}
+
+export interface RewrapAnswer {
+  readonly kid: string;
+  readonly alg: string;
+  readonly wrapped: Buffer;
+  readonly audit: { readonly index: number; readonly opId: string };
+}
+
+export interface UnwrapDeps {
+  readonly authorise: Authorise;
+  readonly rules: KeyRules;
+  readonly signing: InFlight;
+  readonly custody: Custody;
+  readonly audit: AuditLog;
+}
+
+/** POST /unwrap, in the order parse, authorise, state, crypto; what fails in parse or crypto looks the same. */
+export function makeUnwrap({ authorise, rules, signing, custody, audit }: UnwrapDeps) {
+  return async (call: ClientCall, { wrapped, kid, aad }: UnwrapRequest): Promise<UnwrapAnswer> => {
+    const envelope = parseEnvelope(wrapped);
+    if (kid !== undefined && !isSameKid(kid, envelope)) throw new KmsError('UnwrapFailed');
+    const subject = await authorise.version(call, 'kms:unwrap', envelope.kid);
+    const plaintext = await signing.run(() => openEnvelope({ rules, custody }, subject, envelope, aad));
+    try {
+      const { firstIndex } = await audit.append([eventOf(call, { inputHash: blake3Hex(wrapped), result: 'ok' })]);
+      return { kid: subject.version.kid, alg: subject.key.alg, plaintext, audit: { index: firstIndex, opId: call.opId } };
+    } catch (fault) {
+      plaintext.fill(0);
+      throw fault;
+    }
+  };
+}
+
+export interface RewrapDeps extends UnwrapDeps {
+  readonly target: { readonly policy: Policy; readonly sealer: Sealer };
+}
+
+/** POST /rewrap: opened by its own version, sealed to the current one; the plaintext is never shown. */
+export function makeRewrap({ authorise, rules, signing, custody, audit, target: { policy, sealer } }: RewrapDeps) {
+  return async (call: ClientCall, { wrapped, aad }: Omit<UnwrapRequest, 'kid'>): Promise<RewrapAnswer> => {
+    const envelope = parseEnvelope(wrapped);
+    const from = await authorise.version(call, REWRAP_SCOPES, envelope.kid);
+    const to = authorise.current(call, from.key);
+    rules.requireUsable(to);
+    const decision = await policy.decide({ op: call.op, tenant: to.key.tenant });
+    rules.requirePolicy(to, decision, decision.mode);
+    const rewrapped = await signing.run(async () => {
+      const plaintext = await openEnvelope({ rules, custody }, from, envelope, aad);
+      try {
+        return await sealer.seal(to, plaintext, aad, undefined);
+      } finally {
+        plaintext.fill(0);
+      }
+    });
+    const { firstIndex } = await audit.append([eventOf(call, { inputHash: blake3Hex(wrapped), result: 'ok', policy: decision })]);
+    return { kid: to.version.kid, alg: to.key.alg, wrapped: rewrapped, audit: { index: firstIndex, opId: call.opId } };
+  };
+}
+
+const REWRAP_SCOPES = ['kms:rewrap', 'kms:wrap', 'kms:unwrap'] as const;
+
+async function openEnvelope({ rules, custody }: Pick<UnwrapDeps, 'rules' | 'custody'>, { version, spec }: Subject, envelope: Envelope, aad: Buffer): Promise<Buffer> {
+  rules.requireState(version);
+  const plaintext = suits(envelope, spec) ? await custody.open(version, spec, envelope, aad) : undefined;
+  if (plaintext === undefined) throw new KmsError('UnwrapFailed');
+  return plaintext;
+}
+
+function isSameKid(kid: Kid, envelope: Envelope): boolean {
+  return kid.base === envelope.kid.base && (kid.version === undefined || kid.version === envelope.kid.version);
+}
