@@ -5,7 +5,7 @@ import type { Address } from '../config/kinds.ts';
 import type { Condition } from '../http/operator-server.ts';
 import { once } from 'node:events';
 import { createMemoryLog } from '../adapters/audit-memory/log.ts';
-import { lock } from '../adapters/auth-keyset/keyset.ts';
+import { lockMacaroonKey } from '../adapters/auth-keyset/keyset.ts';
 import { createKemPrimitives } from '../adapters/crypto/kems.ts';
 import { createPoolGate } from '../adapters/crypto/pool-gate.ts';
 import { createPublicKeyCache } from '../adapters/crypto/public-key-cache.ts';
@@ -62,7 +62,7 @@ export async function startService({ config, logger, version, credentialsDirecto
   const coreDumpsOff = turnCoreDumpsOff();
 
   const ownRoot = canMakeKeyset(config) ? mintDemoToken(random, clock) : undefined;
-  const ownKeyset = ownRoot && new Map([[ownRoot.rootKeyId, lock(ownRoot.macaroonKey, memory)]]);
+  const ownKeyset = ownRoot && new Map([[ownRoot.rootKeyId, lockMacaroonKey(ownRoot.secret, memory)]]);
   const auth = openAuth({ config, clock, memory, credentialsDirectory, ownKeyset });
 
   const publicKeyCache = createPublicKeyCache(PUBLIC_KEYS_CACHED);
@@ -76,7 +76,7 @@ export async function startService({ config, logger, version, credentialsDirecto
   const clockGuard = createClockGuard({ clock, audit, toleranceMs: settings['security.time_skew_tolerance_ms'] });
   const metrics = createMetrics({
     kms_audit_tree_size: { help: 'Entries in the audit log.', read: audit.size },
-    queue_depth_sign: { help: 'Private-key operations in flight.', read: () => operations.queueDepth.sign() },
+    queue_depth: { help: 'Operations in flight.', label: 'queue', read: () => operations.queueDepths() },
   });
   const telemetry = createTelemetry({ metrics, logger, redactLevel: settings['observability.redact_level'] });
   const operations = createOperations(

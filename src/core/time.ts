@@ -15,8 +15,12 @@ export function parseRfc3339(text: string): number | undefined {
 
 /** RFC 3339 UTC with milliseconds, the only form the service writes. */
 export function formatRfc3339(ms: number): string {
-  return new Date(ms).toISOString();
+  if (ms !== latest.ms) latest = { ms, text: new Date(ms).toISOString() };
+  return latest.text;
 }
+
+/** Under load many stamps fall into one millisecond: the last one is kept. */
+let latest = { ms: Number.NaN, text: '' };
 
 /** `250ms`, `5s`, `3m`, `24h`, `7d` in milliseconds; undefined when it is none. */
 export function parseDuration(text: string): number | undefined {

@@ -83,7 +83,6 @@ export function parseSign(body: Wire<typeof SignBody>): SignRequest {
     payload: parsePayload(body),
     context: parseContext(body.context_b64),
     produceHybrid: body.policy?.produce_hybrid,
-    attest: body.attest ?? false,
   };
 }
 

@@ -3,7 +3,7 @@
  * and for /openapi.json. Every object refuses unknown fields.
  */
 import type { Static, TSchema } from 'typebox';
-import Type from 'typebox';
+import { Type } from 'typebox';
 import { algNames } from '../core/algorithm/table.ts';
 import { verifyModes } from '../core/bundle/modes.ts';
 import { errorTable } from '../core/errors.ts';
@@ -108,7 +108,7 @@ export const SignBody = Type.Object({
   context_b64: Type.Optional(Base64),
   policy: Type.Optional(Type.Object({ produce_hybrid: Type.Optional(Type.Boolean()) }, closed)),
   op_id: Type.Optional(OpId),
-  attest: Type.Optional(Type.Boolean()),
+  attest: Type.Optional(Type.Boolean({ description: 'evidence of key residency, where custody gives any' })),
 }, closed);
 
 export const SignAnswer = Type.Object({

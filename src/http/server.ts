@@ -48,7 +48,7 @@ export function createHttpServer(deps: HttpDeps): FastifyInstance {
     routerOptions: { maxParamLength: PATH_SEGMENT_MAX, querystringParser: parseQuery },
     http: { maxHeaderSize: HEADERS_MAX_BYTES, headersTimeout: limits.readTimeoutMs, connectionsCheckingInterval: Math.min(1000, limits.readTimeoutMs) },
     genReqId: () => random.uuidv7(),
-    frameworkErrors: (fault, request, reply) => refuse(fault, request, reply),
+    frameworkErrors: (fault, request, reply) => { refuse(fault, request, reply); },
     clientErrorHandler: (fault, socket) => refuseBroken(fault, socket, random.uuidv7()),
     logger: false,
     exposeHeadRoutes: false,

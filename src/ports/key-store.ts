@@ -8,13 +8,14 @@ export interface Mutation {
   readonly operation?: OperationRecord;
 }
 
-/** The answer to a mutation, kept so that a retry with its `op_id` gets the same one. */
+/** What a mutation made, kept so that a retry with its `op_id` gets the same answer. */
 export interface OperationRecord {
   /** Root key, client, tenant, method, path and `op_id`, unambiguously joined. */
   readonly scope: string;
+  /** The key as the mutation left it, from which its answer is made again. */
+  readonly key: KeyRecord;
   /** BLAKE3 of the canonical body, hex. */
   readonly bodyHash: string;
-  readonly answer: string;
   readonly expiresAtMs: number;
 }
 

@@ -1,4 +1,6 @@
 import type { Caveats } from '../core/macaroon/caveats.ts';
+import type { Macaroon } from '../core/macaroon/codec.ts';
+import type { TokenIdentity } from '../core/macaroon/identifier.ts';
 import type { AuditLog } from '../ports/audit-log.ts';
 import type { Capabilities } from '../ports/capabilities.ts';
 import type { Clock } from '../ports/clock.ts';
@@ -26,26 +28,55 @@ export interface Connection {
 
 export type Authenticate = (token: string | undefined, connection: Connection) => Promise<Caller>;
 
+/** What a token says; whether it is true is asked anew on every request. */
+interface ReadToken {
+  readonly macaroon: Macaroon;
+  readonly identity: TokenIdentity;
+  readonly caveatTexts: readonly string[];
+  readonly caveats: Caveats;
+}
+
+const TOKENS_READ_MAX = 512;
+
 /**
  * A token to a caller, in the order of DESIGN §5: decode, chain, standing caveats. What an operation
  * needs of the caveats (scope, kid, rate) is `authorise`'s.
  */
 export function makeAuthenticate({ capabilities, clock, audit, limits }: AuthenticateDeps): Authenticate {
+  // Reading a token again gives the same, so the latest ones that were vouched for are kept as read.
+  const latest = new Map<string, ReadToken>();
+  const keep = (token: string, read: ReadToken): void => {
+    if (latest.size >= TOKENS_READ_MAX) for (const [oldest] of latest) { latest.delete(oldest); break; }
+    latest.set(token, read);
+  };
+
   return async (token, connection) => {
     if (token === undefined) throw unauthenticated('send a capability token: Authorization: Bearer <macaroon>');
-    const macaroon = decodeToken(token);
-    const identity = macaroon && parseIdentifier(macaroon.identifier);
-    if (macaroon === undefined || identity === undefined) throw unauthenticated('the token cannot be decoded');
+    const known = latest.get(token);
+    const { macaroon, identity } = known ?? decode(token);
     const caveatNames = await capabilities.vouch(token, macaroon, identity);
-    if (macaroon.caveats.some(({ isThirdParty }) => isThirdParty)) throw unauthenticated('third-party caveats are not accepted');
+    const read = known ?? readToken(macaroon, identity);
+    if (known === undefined) keep(token, read);
 
-    const caveatTexts = macaroon.caveats.map(({ id }) => id.toString('utf8'));
-    const caveats = readCaveats(caveatTexts);
-    if (typeof caveats === 'string') throw new KmsError('NoCapability', { hint: `the token has ${caveats}` });
-    checkTime(caveats, Math.max(clock.wallMs(), audit.lastEntryMs()), limits);
-    checkConnection(caveats, connection);
-    return { identity, caveats, caveatTexts, caveatNames, ...connection };
+    checkTime(read.caveats, Math.max(clock.wallMs(), audit.lastEntryMs()), limits);
+    checkConnection(read.caveats, connection);
+    return { identity, caveats: read.caveats, caveatTexts: read.caveatTexts, caveatNames, ...connection };
   };
+}
+
+function decode(token: string): Pick<ReadToken, 'macaroon' | 'identity'> {
+  const macaroon = decodeToken(token);
+  const identity = macaroon && parseIdentifier(macaroon.identifier);
+  if (macaroon === undefined || identity === undefined) throw unauthenticated('the token cannot be decoded');
+  return { macaroon, identity };
+}
+
+function readToken(macaroon: Macaroon, identity: TokenIdentity): ReadToken {
+  if (macaroon.caveats.some(({ isThirdParty }) => isThirdParty)) throw unauthenticated('third-party caveats are not accepted');
+  const caveatTexts = macaroon.caveats.map(({ id }) => id.toString('utf8'));
+  const caveats = readCaveats(caveatTexts);
+  if (typeof caveats === 'string') throw new KmsError('NoCapability', { hint: `the token has ${caveats}` });
+  return { macaroon, identity, caveatTexts, caveats };
 }
 
 function checkTime(caveats: Caveats, nowMs: number, { maxTokenLifetimeMs, timeSkewToleranceMs }: AuthenticateDeps['limits']): void {

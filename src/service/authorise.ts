@@ -39,13 +39,6 @@ export function makeAuthorise({ store, rates }: { readonly store: KeyStore; read
     return key;
   };
 
-  const subjectOf = (call: ClientCall, key: KeyRecord, version: VersionRecord | undefined): Subject => {
-    if (version === undefined) throw new KmsError('NotFound');
-    if (!admitsKid(call.caller.caveats, key, version.version)) throw versionDenied();
-    call.subject = { key, version, spec: specOf(key.alg, key.parameterSet) };
-    return call.subject;
-  };
-
   return {
     name(caller, scope, name) {
       enter(caller, scope, name === undefined || (name.tenant !== RESERVED_TENANT && caller.caveats.kids.length === 0 && admitsName(caller.caveats, name)));
@@ -76,6 +69,13 @@ function hasScope({ caveats }: Caller, needed: Scope | readonly Scope[]): boolea
   if (typeof needed === 'string') return caveats.scopes.has(needed);
   const [first, ...rest] = needed;
   return (first !== undefined && caveats.scopes.has(first)) || (rest.length > 0 && rest.every((scope) => caveats.scopes.has(scope)));
+}
+
+function subjectOf(call: ClientCall, key: KeyRecord, version: VersionRecord | undefined): Subject {
+  if (version === undefined) throw new KmsError('NotFound');
+  if (!admitsKid(call.caller.caveats, key, version.version)) throw versionDenied();
+  call.subject = { key, version, spec: specOf(key.alg, key.parameterSet) };
+  return call.subject;
 }
 
 function versionDenied(): KmsError {

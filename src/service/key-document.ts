@@ -3,7 +3,7 @@ import type { PublicKeys } from '../ports/public-keys.ts';
 import { currentVersion } from '../core/key/record.ts';
 import { formatDuration, formatRfc3339 } from '../core/time.ts';
 
-/** What is shown of a key (DESIGN §3), in the words of the wire: it is stored as the answer of an `op_id`. */
+/** What is shown of a key (DESIGN §3), in the words of the wire. */
 export interface KeyDocument {
   readonly kid: string;
   readonly tenant: string;

@@ -2,11 +2,13 @@ import type { KeyRecord } from '../core/key/record.ts';
 import type { AuditLog } from '../ports/audit-log.ts';
 import type { Clock } from '../ports/clock.ts';
 import type { KeyStore, OperationRecord } from '../ports/key-store.ts';
-import type { Call } from './call.ts';
+import type { Call, Subject } from './call.ts';
 import type { InFlight } from './in-flight.ts';
+import { specOf } from '../core/algorithm/table.ts';
 import { canonicalJson } from '../core/canonical-json.ts';
 import { blake3Hex } from '../core/digest.ts';
 import { KmsError } from '../core/errors.ts';
+import { currentVersion } from '../core/key/record.ts';
 import { eventOf } from './call.ts';
 
 export interface Change {
@@ -45,21 +47,18 @@ const OPERATION_KEPT_MS = 24 * 3_600_000;
 export function makeMutate({ store, audit, clock, signing }: MutateDeps): Mutate {
   const oneAtATime = makeTurnstile();
 
-  const apply = async <T>(call: Call, mutation: Mutation<T>, operation: Omit<OperationRecord, 'answer'> | undefined): Promise<T> => {
-    const { policy_hints: _, ...logged } = mutation.body;
-    const inputHash = blake3Hex(canonicalJson(logged));
+  const apply = async <T>(call: Call, mutation: Mutation<T>, operation: PendingOperation | undefined, inputHash: string): Promise<T> => {
     await audit.append([eventOf(call, { inputHash, result: 'intent' })]);
     try {
       const { key, undo } = await signing.run(mutation.change);
-      const answer = mutation.answer(key);
       try {
-        await store.commit({ put: key, ...(operation && { operation: { ...operation, answer: JSON.stringify(answer) } }) });
+        await store.commit({ put: key, ...(operation && { operation: { ...operation, key } }) });
       } catch (fault) {
         await undo?.();
         throw fault;
       }
       await audit.append([eventOf(call, { inputHash, result: 'ok', generation: store.generation() })]);
-      return answer;
+      return mutation.answer(key);
     } catch (fault) {
       const refusal = KmsError.from(fault);
       if (refusal.code !== 'AuditUnavailable') await audit.append([eventOf(call, { inputHash, result: refusal.code })]);
@@ -72,16 +71,21 @@ export function makeMutate({ store, audit, clock, signing }: MutateDeps): Mutate
     return oneAtATime([mutation.base, operation?.scope], async () => {
       await mutation.authorise();
       const before = operation && (await store.findOperation(operation.scope, clock.wallMs()));
-      if (before === undefined) return apply(call, mutation, operation);
+      const { policy_hints: _, ...logged } = mutation.body;
+      const inputHash = blake3Hex(canonicalJson(logged));
+      if (before === undefined) return apply(call, mutation, operation, inputHash);
       if (before.bodyHash !== operation?.bodyHash) throw new KmsError('Conflict', { hint: 'use a new op_id for a new request' });
-      await audit.append([eventOf(call, { inputHash: before.bodyHash, result: 'ok', reason: 'replay' })]);
-      // It is the JSON of an answer of this very call: its place names the method and the path.
-      return JSON.parse(before.answer) as T;
+      call.subject ??= subjectOf(before.key);
+      await audit.append([eventOf(call, { inputHash, result: 'ok', reason: 'replay' })]);
+      return mutation.answer(before.key);
     });
   };
 }
 
-function operationOf<T>({ caller }: Call, { opId, place, body }: Mutation<T>, nowMs: number): Omit<OperationRecord, 'answer'> | undefined {
+/** An operation before it has made anything. */
+type PendingOperation = Omit<OperationRecord, 'key'>;
+
+function operationOf<T>({ caller }: Call, { opId, place, body }: Mutation<T>, nowMs: number): PendingOperation | undefined {
   if (opId === undefined || caller === undefined) return undefined;
   const { rootKeyId, clientId } = caller.identity;
   const { op_id: _, ...rest } = body;
@@ -92,12 +96,16 @@ function operationOf<T>({ caller }: Call, { opId, place, body }: Mutation<T>, no
   };
 }
 
+function subjectOf(key: KeyRecord): Subject {
+  return { key, version: currentVersion(key), spec: specOf(key.alg, key.parameterSet) };
+}
+
 /** Work that shares a name goes one after the other, in the order of its arrival. */
 function makeTurnstile(): <T>(names: readonly (string | undefined)[], work: () => Promise<T>) => Promise<T> {
   const last = new Map<string, Promise<unknown>>();
   return async (names, work) => {
     const held = names.filter((name) => name !== undefined);
-    const before = held.map((name) => last.get(name));
+    const before = held.map(async (name) => last.get(name));
     const turn = (async () => {
       await Promise.allSettled(before);
       return work();

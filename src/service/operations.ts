@@ -92,6 +92,6 @@ export function createOperations({ custody: { custody, publicKeys }, store, audi
     listKeys: makeListKeys({ authorise, store, documents }),
     readToken: makeReadToken({ rates }),
     housekeeping: makeHousekeeping({ store, custody, mutate, makeVersion, clocks: { clock, guard: clockGuard }, report: { telemetry, random } }),
-    queueDepth: { sign: signing.depth, verify: verifying.depth },
+    queueDepths: () => ({ sign: signing.depth(), verify: verifying.depth() }),
   };
 }

@@ -20,7 +20,6 @@ export interface SignRequest {
   /** 0 to 255 bytes; only for schemes that take one. */
   readonly context: Buffer | undefined;
   readonly produceHybrid: boolean | undefined;
-  readonly attest: boolean;
 }
 
 export interface SignAnswer {
@@ -72,9 +71,9 @@ function schemesToSign({ spec }: Subject, decision: PolicyAnswer, { context, pro
   if (spec.kind !== 'signature') throw new KmsError('Unsupported', { hint: 'this key does not sign' });
   if (context !== undefined && !spec.schemes.every((scheme) => scheme.hasContext)) throw new KmsError('Unsupported', { hint: 'context_b64 is for ml-dsa and the composite only' });
   if (spec.schemes.length === 1) {
-    const isBoth = spec.schemes.every(({ wireAlg }) => wireAlg === 'mldsa65-ed25519-sha512');
-    if (produceHybrid === true && !isBoth) throw new KmsError('Unsupported', { hint: 'this key has one algorithm and cannot produce a hybrid' });
+    const isComposite = spec.schemes.every((scheme) => scheme.classical && scheme.postQuantum);
+    if (produceHybrid === true && !isComposite) throw new KmsError('Unsupported', { hint: 'this key has one algorithm and cannot produce a hybrid' });
     return spec.schemes;
   }
-  return resolveHybrid(decision.produceHybrid, produceHybrid) ? spec.schemes : spec.schemes.filter((scheme) => !scheme.postQuantum);
+  return resolveHybrid(decision.produceHybrid, produceHybrid) ? spec.schemes : spec.schemes.filter((scheme) => scheme.classical);
 }

@@ -1,18 +1,17 @@
 import type { SignatureScheme } from '../core/algorithm/table.ts';
 import type { VerifyMode } from '../core/bundle/modes.ts';
 import type { Kid } from '../core/key/kid.ts';
-import type { KeyRecord, VersionRecord } from '../core/key/record.ts';
-import type { Payload } from '../core/payload.ts';
+import type { Message, Payload } from '../core/payload.ts';
 import type { AuditLog } from '../ports/audit-log.ts';
 import type { Policy, PolicyAnswer } from '../ports/policy.ts';
 import type { PublicKeys } from '../ports/public-keys.ts';
 import type { Telemetry } from '../ports/telemetry.ts';
 import type { Authorise } from './authorise.ts';
-import type { ClientCall } from './call.ts';
+import type { ClientCall, Subject } from './call.ts';
 import type { InFlight } from './in-flight.ts';
 import type { KeyRules } from './key-rules.ts';
 import { specOf } from '../core/algorithm/table.ts';
-import { isSatisfied, stricter } from '../core/bundle/modes.ts';
+import { isSatisfied } from '../core/bundle/modes.ts';
 import { KmsError } from '../core/errors.ts';
 import { canVerify } from '../core/key/lifecycle.ts';
 import { messageOf } from '../core/payload.ts';
@@ -54,60 +53,65 @@ export interface VerifyDeps {
 /** Writes the entry of a verify, or counts that it could not: a verify is never refused for the log's sake. */
 export type RecordVerify = (...event: Parameters<typeof eventOf>) => Promise<void>;
 
-interface Candidate {
-  readonly key: KeyRecord;
-  readonly version: VersionRecord;
+/** One version that may satisfy the request, with all that is known before any signature is checked. */
+interface Candidate extends Subject {
   readonly schemes: readonly SignatureScheme[];
-  readonly decision: PolicyAnswer;
+  readonly mode: VerifyMode;
+  readonly policy: PolicyAnswer;
+  readonly message: Message;
 }
 
 const VERSIONS_MAX = 64;
 const NO_CONTEXT = Buffer.alloc(0);
 
-/** POST /verify: every usable version, newest first, until one satisfies the mode. */
+/** POST /verify: every usable version, newest first, until one satisfies its mode. */
 export function makeVerify({ authorise, policy, rules, verifying, publicKeys, record }: VerifyDeps) {
-  const candidatesOf = async (call: ClientCall, kid: Kid): Promise<readonly Candidate[]> => {
+  const candidatesOf = async (call: ClientCall, kid: Kid, request: VerifyRequest): Promise<readonly Candidate[]> => {
     const { key, versions } = await authorise.versions(call.caller, 'kms:verify', kid);
     const spec = specOf(key.alg, key.parameterSet);
     if (spec.kind !== 'signature') throw new KmsError('Unsupported', { hint: 'this key does not sign' });
     rules.requireAllowed(key.alg);
-    const [newest] = versions;
-    if (newest !== undefined) call.subject ??= { key, version: newest, spec };
     const usable = versions.filter(({ state }) => canVerify(state)).slice(0, VERSIONS_MAX);
     if (usable.length === 0) throw new KmsError('KeyState', { hint: 'no version of this key may verify' });
+
     const decision = await policy.decide({ op: call.op, tenant: key.tenant });
-    return usable.map((version) => ({ key, version, schemes: spec.schemes, decision }));
+    const mode = resolveMode(decision.mode, request.mode);
+    rules.requirePolicy({ spec }, decision, mode);
+    const message = messageOf(key.input, request.payload);
+    return usable.map((version) => ({ key, version, spec, schemes: spec.schemes, mode, policy: { ...decision, mode }, message }));
   };
 
-  const checkVersion = ({ key, version, schemes }: Candidate, request: VerifyRequest) =>
+  const check = ({ version, schemes, message }: Candidate, request: VerifyRequest) =>
     Promise.all(schemes.flatMap((scheme) => {
       const signature = request.signatures.find((named) => isOf(named, scheme));
       const part = version.publicParts.find(({ alg }) => alg === scheme.wireAlg);
       if (signature === undefined || part === undefined) return [];
-      const { message } = messageOf(key.input, request.payload);
-      return [publicKeys.verify(scheme, part, message, request.context ?? NO_CONTEXT, signature.bytes).then((ok) => ({ scheme, kid: version.kid, ok }))];
+      return [publicKeys.verify(scheme, part, message.message, request.context ?? NO_CONTEXT, signature.bytes).then((ok) => ({ scheme, ok }))];
     }));
 
   return async (call: ClientCall, request: VerifyRequest): Promise<VerifyAnswer> => {
-    const candidates = (await Promise.all(request.kids.map((kid) => candidatesOf(call, kid)))).flat();
+    const candidates: Candidate[] = [];
+    for (const kid of request.kids) candidates.push(...(await candidatesOf(call, kid, request)));
+    const [first] = candidates;
+    if (first === undefined) throw new Error('a verify is of one kid or more');
+    call.subject = first;
     requireFitting(candidates, request);
-    const strictest = modeFor(candidates, request, rules);
 
     return verifying.run(async () => {
       const checked: { alg: string; kid: string; ok: boolean }[] = [];
-      let satisfied = false;
+      let satisfied: Candidate | undefined;
       for (const candidate of candidates) {
-        const results = await checkVersion(candidate, request);
-        checked.push(...results.map(({ scheme, kid, ok }) => ({ alg: scheme.wireAlg, kid, ok })));
+        const results = await check(candidate, request);
+        checked.push(...results.map(({ scheme, ok }) => ({ alg: scheme.wireAlg, kid: candidate.version.kid, ok })));
         const valid = new Set(results.filter(({ ok }) => ok).map(({ scheme }) => scheme));
-        satisfied = isSatisfied(resolveMode(candidate.decision.mode, request.mode), candidate.schemes, valid);
-        if (!satisfied) continue;
-        call.subject = { key: candidate.key, version: candidate.version, spec: specOf(candidate.key.alg, candidate.key.parameterSet) };
+        if (!isSatisfied(candidate.mode, candidate.schemes, valid)) continue;
+        satisfied = candidate;
         break;
       }
-      const { digestHex } = messageOf(candidates[0]?.key.input ?? 'b3', request.payload);
-      await record(call, { inputHash: digestHex, result: satisfied ? 'ok' : 'invalid', ...(candidates[0] && { policy: candidates[0].decision }) });
-      return { ok: satisfied, mode: strictest, checked };
+      call.subject = satisfied ?? first;
+      const { mode, message, policy: decided } = satisfied ?? first;
+      await record(call, { inputHash: message.digestHex, result: satisfied === undefined ? 'invalid' : 'ok', policy: decided });
+      return { ok: satisfied !== undefined, mode, checked };
     });
   };
 }
@@ -119,16 +123,6 @@ function requireFitting(candidates: readonly Candidate[], { signatures, context 
     throw new KmsError('Unsupported', { hint: 'the key has no such alg or parameter_set' });
   }
   if (context !== undefined && !schemes.every((scheme) => scheme.hasContext)) throw new KmsError('Unsupported', { hint: 'context_b64 is for ml-dsa and the composite only' });
-}
-
-/** Holds every key against its tenant's mode, and names the strictest that applied. */
-function modeFor(candidates: readonly Candidate[], request: VerifyRequest, rules: KeyRules): VerifyMode {
-  const modes = candidates.map(({ key, decision }) => {
-    const mode = resolveMode(decision.mode, request.mode);
-    rules.requirePolicy({ spec: specOf(key.alg, key.parameterSet) }, decision, mode);
-    return mode;
-  });
-  return modes.reduce((a, b) => stricter(a, b), request.mode ?? 'or');
 }
 
 function isOf(named: NamedSignature, scheme: SignatureScheme): boolean {

@@ -20,8 +20,7 @@ export function parseKeyset(bytes: Buffer, memory: LockedMemory): Keyset {
     if (!isRow(row) || keys.has(row.id)) throw notAKeyset();
     const secret = decodeBase64(row.secret_b64);
     if (secret.length < SECRET_BYTES_MIN) throw new Error('a key of the key set is shorter than 16 bytes');
-    keys.set(row.id, lock(deriveMacaroonKey(secret), memory));
-    secret.fill(0);
+    keys.set(row.id, lockMacaroonKey(secret, memory));
   }
   return keys;
 }
@@ -36,11 +35,13 @@ export function readKeysetFd(fd: number, memory: LockedMemory): Keyset {
   }
 }
 
-/** Moves a key into locked memory and zeroes where it came from. */
-export function lock(key: Buffer, memory: LockedMemory): Secret {
+/** The macaroon key of a lent secret, in locked memory; the secret itself is zeroed. */
+export function lockMacaroonKey(secret: Buffer, memory: LockedMemory): Secret {
+  const key = deriveMacaroonKey(secret);
   const slot = memory.take(key.length);
   key.copy(slot);
   key.fill(0);
+  secret.fill(0);
   return new Secret(slot);
 }
 

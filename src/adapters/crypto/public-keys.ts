@@ -57,7 +57,7 @@ function notationOf(type: (typeof notated)[number]): Notation {
     const { publicKey } = generateKeyPairSync(type as 'ed25519');
     const der = publicKey.export({ type: 'spki', format: 'der' });
     const raw = publicKey.export({ format: 'raw-public' });
-    const { x, pub, ...jwk } = publicKey.export({ format: 'jwk' }) as Record<string, string>;
+    const { x, pub: _, ...jwk } = publicKey.export({ format: 'jwk' }) as Record<string, string>;
     notation = { spkiHead: der.subarray(0, der.length - raw.length), jwk, jwkField: x === undefined ? 'pub' : 'x' };
     notations.set(type, notation);
   }

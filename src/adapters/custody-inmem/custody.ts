@@ -65,12 +65,11 @@ export function createInmemCustody({ primitives, memory }: { readonly primitives
 
     async sign(version, schemes, message, context) {
       const { signers } = held(version);
-      const signatures = schemes.map(({ name }) => {
+      return Promise.all(schemes.map(async ({ name }) => {
         const signer = signers.get(name);
         if (signer === undefined) throw new KmsError('StoreUnavailable', { hint: 'custody does not hold this part' });
         return signer.sign(message, context);
-      });
-      return Promise.all(signatures);
+      }));
     },
 
     async sealAead(version, aead, nonce, aad, plaintext) {

@@ -12,30 +12,27 @@ export interface Metrics {
 /** From a hot Ed25519 signature to the longest deadline. */
 const LATENCY_BUCKETS_S = [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5];
 
-/** Numbers that are read when they are asked for. */
-export type Gauges = Readonly<Record<string, { readonly help: string; readonly read: () => number }>>;
+/** A number that is read when it is asked for; with a label, one for each of its values. */
+export interface GaugeRow {
+  readonly help: string;
+  readonly label?: string;
+  readonly read: () => number | Readonly<Record<string, number>>;
+}
 
-export function createMetrics(gauges: Gauges): Metrics {
+export function createMetrics(gauges: Readonly<Record<string, GaugeRow>>): Metrics {
   const registry = new Registry();
   const registers = [registry];
   const ops = new Counter({ name: 'kms_ops_total', help: 'Operations by how they ended.', labelNames: ['op', 'alg', 'result'], registers });
   const latency = new Histogram({ name: 'kms_latency_seconds', help: 'From the authenticated request to its answer.', labelNames: ['op', 'alg'], buckets: LATENCY_BUCKETS_S, registers });
   const rejects = new Counter({ name: 'kms_reject_total', help: 'Refusals by their ground.', labelNames: ['reason'], registers });
   const authFailures = new Counter({ name: 'auth_failures_total', help: 'Capabilities that were not good for what was asked.', labelNames: ['service'], registers });
-  for (const [name, { help, read }] of Object.entries(gauges)) {
-    new Gauge({ name, help, registers, collect() { this.set(read()); } });
-  }
+  for (const [name, row] of Object.entries(gauges)) registry.registerMetric(gaugeOf(name, row));
   for (const reason of new Set<RejectReason>(Object.values(rejectReasons))) rejects.inc({ reason }, 0);
   authFailures.inc({ service: 'ron-kms' }, 0);
 
   // Looking a child up by its labels costs more than counting: each is looked up once.
   const counters = new Map<string, ReturnType<typeof ops.labels>>();
   const histograms = new Map<string, ReturnType<typeof latency.labels>>();
-  const once = <T>(children: Map<string, T>, name: string, make: () => T): T => {
-    let child = children.get(name);
-    if (child === undefined) children.set(name, (child = make()));
-    return child;
-  };
 
   return {
     operation(op, alg, result, seconds) {
@@ -49,4 +46,21 @@ export function createMetrics(gauges: Gauges): Metrics {
     },
     render: async () => ({ contentType: registry.contentType, text: await registry.metrics() }),
   };
+}
+
+function once<T>(children: Map<string, T>, name: string, make: () => T): T {
+  let child = children.get(name);
+  if (child === undefined) children.set(name, (child = make()));
+  return child;
+}
+
+function gaugeOf(name: string, { help, label, read }: GaugeRow): Gauge {
+  return new Gauge({
+    name, help, labelNames: label === undefined ? [] : [label], registers: [],
+    collect() {
+      const value = read();
+      if (typeof value === 'number') this.set(value);
+      else for (const [of, number] of Object.entries(value)) this.set({ [label ?? '']: of }, number);
+    },
+  });
 }

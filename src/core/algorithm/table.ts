@@ -21,7 +21,8 @@ export interface SignatureScheme {
   readonly parameterSet?: 'ML-DSA-44' | 'ML-DSA-65' | 'ML-DSA-87';
   readonly signatureBytes: number;
   readonly publicBytes: number;
-  /** Resists a quantum computer. */
+  /** Rests on a classical problem, on a post-quantum one, or (the composite) on both. */
+  readonly classical: boolean;
   readonly postQuantum: boolean;
   /** Takes a context string of up to 255 bytes (FIPS 204 §5.2). */
   readonly hasContext: boolean;
@@ -57,17 +58,17 @@ export const AEAD_NONCE_BYTES = 12;
 export const AEAD_TAG_BYTES = 16;
 
 const mlDsa = (parameterSet: 'ML-DSA-44' | 'ML-DSA-65' | 'ML-DSA-87', publicBytes: number, signatureBytes: number) =>
-  ({ kind: 'signature', name: parameterSet, wireAlg: 'ml-dsa', parameterSet, signatureBytes, publicBytes, postQuantum: true, hasContext: true }) as const;
+  ({ kind: 'signature', name: parameterSet, wireAlg: 'ml-dsa', parameterSet, signatureBytes, publicBytes, classical: false, postQuantum: true, hasContext: true }) as const;
 
 /** FIPS 204 table 2, RFC 8032 §5.1, draft-ietf-lamps-pq-composite-sigs-19. */
 export const signatureSchemes = {
-  Ed25519: { kind: 'signature', name: 'Ed25519', wireAlg: 'ed25519', signatureBytes: 64, publicBytes: 32, postQuantum: false, hasContext: false },
+  Ed25519: { kind: 'signature', name: 'Ed25519', wireAlg: 'ed25519', signatureBytes: 64, publicBytes: 32, classical: true, postQuantum: false, hasContext: false },
   'ML-DSA-44': mlDsa('ML-DSA-44', 1312, 2420),
   'ML-DSA-65': mlDsa('ML-DSA-65', 1952, 3309),
   'ML-DSA-87': mlDsa('ML-DSA-87', 2592, 4627),
   'MLDSA65-Ed25519-SHA512': {
     kind: 'signature', name: 'MLDSA65-Ed25519-SHA512', wireAlg: 'mldsa65-ed25519-sha512',
-    signatureBytes: 3373, publicBytes: 1984, postQuantum: true, hasContext: true,
+    signatureBytes: 3373, publicBytes: 1984, classical: true, postQuantum: true, hasContext: true,
   },
 } as const satisfies Record<SignatureSchemeName, SignatureScheme>;
 

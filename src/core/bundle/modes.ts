@@ -12,10 +12,6 @@ export function isLooser(a: VerifyMode, b: VerifyMode): boolean {
   return verifyModes.indexOf(a) < verifyModes.indexOf(b);
 }
 
-export function stricter(a: VerifyMode, b: VerifyMode): VerifyMode {
-  return isLooser(a, b) ? b : a;
-}
-
 const rules: Readonly<Record<VerifyMode, (schemes: readonly SignatureScheme[], valid: ReadonlySet<SignatureScheme>) => boolean>> = {
   or: (_schemes, valid) => valid.size > 0,
   pq_only: (_schemes, valid) => [...valid].some((scheme) => scheme.postQuantum),

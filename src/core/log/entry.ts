@@ -1,5 +1,3 @@
-import { canonicalJson } from '../canonical-json.ts';
-
 export type Op =
   | 'create' | 'patch' | 'rotate' | 'disable' | 'enable' | 'destroy' | 'restore'
   | 'sign' | 'verify' | 'wrap' | 'unwrap' | 'rewrap' | 'reload';
@@ -42,9 +40,33 @@ export interface AuditStamp {
   readonly key_seq?: number;
 }
 
-export const ENTRY_VERSION = 1;
+const ENTRY_VERSION = 1;
 
-/** The entry as it is hashed: RFC 8785 canonical JSON. */
+/**
+ * The entry as it is hashed: RFC 8785 canonical JSON. The members stand here in its order (UTF-16) and are
+ * strings and whole numbers, so `JSON.stringify`, which leaves out the absent ones, writes the canonical form.
+ */
 export function encodeEntry(event: AuditEvent, stamp: AuditStamp): string {
-  return canonicalJson({ v: ENTRY_VERSION, ...event, ...stamp });
+  const { actor, policy } = event;
+  return JSON.stringify({
+    actor: { client_id: actor.client_id, peer: actor.peer, root_key_id: actor.root_key_id, token_id: actor.token_id, via: actor.via },
+    alg: event.alg,
+    boot_id: stamp.boot_id,
+    corr_id: event.corr_id,
+    generation: event.generation,
+    input_hash: event.input_hash,
+    key_seq: stamp.key_seq,
+    kid: event.kid,
+    mono_ns: stamp.mono_ns,
+    op: event.op,
+    op_id: event.op_id,
+    policy: policy && { decision_id: policy.decision_id, mode: policy.mode },
+    purpose: event.purpose,
+    reason: event.reason,
+    result: event.result,
+    salt: stamp.salt,
+    tenant: event.tenant,
+    ts: stamp.ts,
+    v: ENTRY_VERSION,
+  });
 }

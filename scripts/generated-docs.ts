@@ -1,0 +1,78 @@
+/** The pages that are written from tables, so that they cannot drift from the code. */
+import { configKeys, configPaths, flagOf, profileNames, profiles, tenantKeys, variableOf } from '../src/config/keys.ts';
+import type { Kind } from '../src/config/kinds.ts';
+import { errorTable, rejectReasons } from '../src/core/errors.ts';
+
+const NOTICE = '<!-- Written by npm run docs from the table in the code; change it there. -->';
+
+export const generatedDocs: Readonly<Record<string, () => string>> = {
+  'docs/errors.md': errorsPage,
+  'docs/config.md': configPage,
+};
+
+function errorsPage(): string {
+  const rows = Object.entries(errorTable).map(([code, { statuses, retryable, message }]) =>
+    `| \`${code}\` | ${statuses.join(', ')} | ${retryable ? 'yes' : 'no'} | ${reasonOf(code)} | ${message} |`);
+  return `${NOTICE}
+# Errors
+
+Every answer that is not 2xx is \`{"error":{"code","message","retryable","hint?","ts","request_id"}}\`. The message
+belongs to the code and never carries input; \`hint\` says what to do next. \`request_id\` is in the log, and in
+\`X-Request-ID\`. A 429 or 503 carries \`Retry-After\`. Counted in \`kms_reject_total\` under the reason given here.
+
+| Code | HTTP | Retry | Reason | Message |
+|---|---|---|---|---|
+${rows.join('\n')}
+
+\`NoCapability\` is 401 when the token itself is not good (absent, undecodable, unknown root, bad chain, revoked,
+expired, not yet valid, third-party caveat), and 403 when a good token does not admit the call.
+`;
+}
+
+function reasonOf(code: string): string {
+  const reason = (rejectReasons as Readonly<Record<string, string>>)[code];
+  return reason === undefined ? '' : `\`${reason}\``;
+}
+
+function configPage(): string {
+  const rows = configPaths.map((path) => {
+    const { kind, fallback, about } = configKeys[path] as { kind: Kind<unknown>; fallback: unknown; about: string };
+    return `| \`${path}\` | ${fallback === undefined ? '' : `\`${shown(kind, fallback)}\``} | ${kind.form} | ${about} |`;
+  });
+  const tenantRows = Object.entries(tenantKeys).map(([name, kind]) => `| \`tenants.<name>.${name}\` | ${kind.form} |`);
+  const presets = profileNames.map((name) => {
+    const values = Object.entries(profiles[name]).map(([path, value]) => `\`${path} = ${JSON.stringify(value)}\``);
+    return `- \`${name}\`: ${values.join(', ')}`;
+  });
+  return `${NOTICE}
+# Settings
+
+Flags over environment over TOML file (\`--config\`, else \`./kms.toml\`) over profile (\`--profile\`, or \`profile\` in the
+file) over defaults. The variable of a setting is \`RON_KMS_\` and its path in capitals
+(\`auth.keyset_path\`: \`${variableOf('auth.keyset_path')}\`), its flag the path with dashes (\`--${flagOf('auth.keyset_path')}\`);
+lists take commas there. What is not in this table is refused: a setting of a later version is never silently
+ignored. \`ron-kms config print\` shows each value and where it came from.
+
+| Setting | Default | Form | What it does |
+|---|---|---|---|
+${rows.join('\n')}
+
+One table per tenant, in the file:
+
+| Setting | Form |
+|---|---|
+${tenantRows.join('\n')}
+
+\`classical_ok\` lets keys without a post-quantum part work under \`verify_mode = "and"\`; under \`pq_only\` nothing can.
+A mode above \`or\` makes hybrid production follow, so that nothing is signed that would not verify.
+
+Profiles preset:
+
+${presets.join('\n')}
+`;
+}
+
+function shown(kind: Kind<unknown>, value: unknown): string {
+  const text = kind.show(value);
+  return Array.isArray(text) ? text.join(',') : String(text);
+}

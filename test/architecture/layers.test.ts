@@ -1,0 +1,82 @@
+import { describe, expect, test } from 'vitest';
+import { importsOf, sourceFiles, textOf } from './source-files.ts';
+
+const files = sourceFiles('src', 'client/src');
+const imports = importsOf(files);
+
+/** Who may import whom: `core ← ports ← service ← {http, cli}`, `adapters → ports, core`, only main and compose see all. */
+const allowed: Readonly<Record<string, readonly string[]>> = {
+  core: ['core'],
+  ports: ['ports', 'core'],
+  service: ['service', 'ports', 'core'],
+  adapters: ['adapters', 'ports', 'core'],
+  http: ['http', 'service', 'ports', 'core'],
+  config: ['config', 'core'],
+  cli: ['cli', 'config', 'core', 'client'],
+  compose: ['compose', 'adapters', 'service', 'ports', 'core', 'http', 'config', 'cli', 'client'],
+  main: ['compose', 'cli'],
+  client: ['client'],
+};
+
+/** The files that may read secrets: each hands the bytes straight to native code or to the one who asked. */
+const MAY_REVEAL = ['src/core/secret.ts', 'src/adapters/auth-keyset/capabilities.ts'];
+
+function layerOf(path: string): string {
+  if (path.startsWith('client/')) return 'client';
+  const [, layer = ''] = path.split('/');
+  return layer === 'main.ts' ? 'main' : layer;
+}
+
+describe('the house', () => {
+  test('was seen whole: enough files and imports were read', () => {
+    expect(files.length).toBeGreaterThan(80);
+    expect(imports.filter(({ to }) => to.startsWith('src/')).length).toBeGreaterThan(200);
+  });
+
+  test('every layer imports only what stands below it', () => {
+    const inside = imports.filter(({ to }) => to.startsWith('src/') || to.startsWith('client/'));
+    const wrong = inside.filter(({ from, to }) => allowed[layerOf(from)]?.includes(layerOf(to)) !== true);
+    expect(wrong).toEqual([]);
+  });
+
+  test('a wrong import would be seen', () => {
+    expect(allowed['core']?.includes(layerOf('src/adapters/system/clock.ts'))).toBe(false);
+    expect(importsOf(['src/service/sign.ts'])).toContainEqual({ from: 'src/service/sign.ts', to: 'src/ports/custody.ts' });
+  });
+
+  test('core does no input or output', () => {
+    const io = /^(node:)?(fs|http|https|child_process|timers|worker_threads|os|dgram|tls)\b/;
+    expect(imports.filter(({ from, to }) => layerOf(from) === 'core' && io.test(to))).toEqual([]);
+  });
+
+  test('the client has no dependencies but what Node brings', () => {
+    const foreign = imports.filter(({ from, to }) => layerOf(from) === 'client' && !to.startsWith('client/') && !to.startsWith('node:'));
+    expect(foreign).toEqual([]);
+  });
+
+  test('secrets are read in few places', () => {
+    const readers = imports.filter(({ to }) => to === 'src/core/reveal.ts').map(({ from }) => from);
+    expect(readers.toSorted()).toEqual(MAY_REVEAL.toSorted());
+  });
+
+  test('only main and the system adapters touch the process', () => {
+    const touching = files.filter((path) => !/^src\/(main\.ts|adapters\/system\/)/.test(path) && /(?<![\w.])process\./.test(code(path)));
+    expect(touching).toEqual([]);
+  });
+
+  test('only the algorithm table lists algorithms', () => {
+    const elsewhere = files.filter((path) => layerOf(path) !== 'client' && layerOf(path) !== 'cli' && /'(mldsa65-ed25519-sha512|ed25519\+ml-dsa|x25519\+ml-kem)'/.test(code(path)));
+    expect(elsewhere).toEqual(['src/core/algorithm/table.ts']);
+  });
+
+  test('files have one reason and names that say it', () => {
+    expect(files.filter((path) => textOf(path).split('\n').length > 400)).toEqual([]);
+    expect(files.filter((path) => /(^|\/)(utils?|helpers?|common|misc|shared)(\.|\/)/.test(path))).toEqual([]);
+    expect(files.filter((path) => !/^[a-z0-9./-]+$/.test(path))).toEqual([]);
+  });
+});
+
+/** The file without its comments. */
+function code(path: string): string {
+  return textOf(path).replaceAll(/\/\*[\s\S]*?\*\//g, '').replaceAll(/^\s*\/\/.*$/gm, '');
+}

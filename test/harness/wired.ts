@@ -1,0 +1,78 @@
+import type { Primitives } from '../../src/adapters/crypto/public-keys.ts';
+import type { MemoryLog } from '../../src/adapters/audit-memory/log.ts';
+import type { FastifyInstance } from 'fastify';
+import { Writable } from 'node:stream';
+import { pino } from 'pino';
+import { createMemoryLog } from '../../src/adapters/audit-memory/log.ts';
+import { createKeysetCapabilities } from '../../src/adapters/auth-keyset/capabilities.ts';
+import { parseKeyset } from '../../src/adapters/auth-keyset/keyset.ts';
+import { noRevocations } from '../../src/adapters/auth-keyset/revocations.ts';
+import { createKemPrimitives } from '../../src/adapters/crypto/kems.ts';
+import { createPoolGate } from '../../src/adapters/crypto/pool-gate.ts';
+import { createPublicKeyCache } from '../../src/adapters/crypto/public-key-cache.ts';
+import { createPublicKeys } from '../../src/adapters/crypto/public-keys.ts';
+import { createSignaturePrimitives } from '../../src/adapters/crypto/signatures.ts';
+import { createInmemCustody } from '../../src/adapters/custody-inmem/custody.ts';
+import { createBuiltinPolicy } from '../../src/adapters/policy-builtin/policy.ts';
+import { createInmemStore } from '../../src/adapters/store-inmem/store.ts';
+import { systemClock } from '../../src/adapters/system/clock.ts';
+import { createLockedMemory } from '../../src/adapters/system/locked-memory.ts';
+import { createSystemRandom } from '../../src/adapters/system/random.ts';
+import { createMetrics } from '../../src/adapters/telemetry/metrics.ts';
+import { createTelemetry } from '../../src/adapters/telemetry/telemetry.ts';
+import { aeads } from '../../src/core/algorithm/table.ts';
+import { createHttpServer } from '../../src/http/server.ts';
+import { makeAuthenticate } from '../../src/service/authenticate.ts';
+import { createClockGuard } from '../../src/service/clock-guard.ts';
+import { createOperations } from '../../src/service/operations.ts';
+import { ROOT_KEY_ID, ROOT_SECRET, keysetText } from './service.ts';
+
+/** The service wired in this process, so that a test can look at its log, its audit entries and its primitives. */
+export interface Wired {
+  readonly api: FastifyInstance;
+  readonly apiUrl: string;
+  readonly audit: MemoryLog;
+  log(): string;
+  metrics(): Promise<string>;
+  stop(): Promise<void>;
+}
+
+/** `watch` may put something around the primitives, to see what passes through them. */
+export async function startWired(watch: (primitives: Primitives) => Primitives = (primitives) => primitives): Promise<Wired> {
+  const clock = systemClock;
+  const random = createSystemRandom();
+  const memory = createLockedMemory();
+  let log = '';
+  const logger = pino(new Writable({ write(chunk: Buffer, _encoding, done) { log += chunk.toString(); done(); } }));
+  const cache = createPublicKeyCache(64);
+  const primitives = watch({ signatures: createSignaturePrimitives({ memory, gate: createPoolGate(4), publicKeys: cache }), kems: createKemPrimitives(cache) });
+  const audit = createMemoryLog({ clock, random, keptMaxBytes: 1 << 26 });
+  const metrics = createMetrics({});
+  const telemetry = createTelemetry({ metrics, logger, redactLevel: 'none' });
+  const keyset = parseKeyset(Buffer.from(keysetText([{ id: ROOT_KEY_ID, secret: ROOT_SECRET }])), memory);
+  const fixed = <T>(value: T) => ({ value: () => value, isCurrent: () => true });
+  const operations = createOperations({
+    custody: { custody: createInmemCustody({ primitives, memory }), publicKeys: createPublicKeys(primitives) },
+    store: createInmemStore(), audit, telemetry,
+    policy: createBuiltinPolicy({ stage: { produceHybrid: true, verifyMode: 'or', rolloutPercent: 100 }, tenants: new Map() }),
+    system: { clock, random, clockGuard: createClockGuard({ clock, audit, toleranceMs: 2000 }) },
+  }, {
+    rules: { allowed: new Set(['ed25519', 'ml-dsa', 'x25519', 'ml-kem', 'aes-256-gcm', 'chacha20-poly1305']), attestRequire: 'if-available', evidenceClasses: new Set() },
+    kemAead: aeads['ChaCha20-Poly1305'], signPerSecond: 0, inFlightMax: { signing: 512, verifying: 1024 }, destroyMinAfterMs: 1000,
+  });
+  const api = createHttpServer({
+    operations, telemetry, random, version: 'test',
+    authenticate: makeAuthenticate({
+      capabilities: createKeysetCapabilities({ keyset: fixed(keyset), revocations: fixed(noRevocations) }), clock, audit,
+      limits: { maxTokenLifetimeMs: 86_400_000, timeSkewToleranceMs: 2000 },
+    }),
+    limits: { bodyMaxBytes: 1 << 20, readTimeoutMs: 5000, idleTimeoutMs: 5000, connectionsMax: 64, connectionsPerPeerMax: 64 },
+  });
+  const apiUrl = await api.listen({ host: '127.0.0.1', port: 0 });
+  return {
+    api, apiUrl, audit,
+    log: () => log,
+    metrics: async () => (await metrics.render()).text,
+    stop: () => api.close(),
+  };
+}
