@@ -1,10 +1,10 @@
 import type { Command, Io } from '../cli/command.ts';
 import type { RunningService } from './service.ts';
-import { pino } from 'pino';
+import sonicBoom from 'sonic-boom';
+import { createLogLines } from '../adapters/telemetry/log-lines.ts';
 import { EXIT } from '../cli/exit-codes.ts';
 import { settingAbout, settingOptions, settingsFrom } from '../cli/settings.ts';
 import { checkConfig } from '../config/check.ts';
-import { formatRfc3339 } from '../core/time.ts';
 import { startService } from './service.ts';
 
 export interface ServeDeps {
@@ -13,7 +13,9 @@ export interface ServeDeps {
   readonly version: Readonly<Record<string, string>>;
 }
 
-const LOG_BUFFER_BYTES = 4096;
+const LOG_BLOCK_BYTES = 8 * 1024;
+/** When the reader is too slow, lines beyond this are dropped: the audit log is the record. */
+const LOG_WAITING_MAX_BYTES = 16 * 1024 * 1024;
 const STDERR = 2;
 const FLUSH_MS = 200;
 
@@ -29,7 +31,7 @@ export function makeServeCommand({ stopped, version }: ServeDeps): Command {
       const config = settingsFrom(parsed, io);
       checkConfig(config);
       const log = openLog();
-      const service = await startService({ config, logger: log.logger, version, credentialsDirectory: io.env['CREDENTIALS_DIRECTORY'] });
+      const service = await startService({ config, log: log.lines, version, credentialsDirectory: io.env['CREDENTIALS_DIRECTORY'] });
       announce(service, parsed.flags['json'] === true, io);
       await stopped;
       await service.stop();
@@ -41,15 +43,12 @@ export function makeServeCommand({ stopped, version }: ServeDeps): Command {
 
 /** Lines are written in blocks, a few times a second: a line per operation is not a system call each. */
 function openLog() {
-  const destination = pino.destination({ dest: STDERR, sync: false, minLength: LOG_BUFFER_BYTES });
-  const logger = pino({
-    base: { service: 'ron-kms' },
-    timestamp: () => `,"ts":"${formatRfc3339(Date.now())}"`,
-    formatters: { level: (level) => ({ level }) },
-  }, destination);
+  const destination = new sonicBoom.SonicBoom({ fd: STDERR, sync: false, minLength: LOG_BLOCK_BYTES, maxLength: LOG_WAITING_MAX_BYTES });
+  // A reader that has gone away stops the log, never the service.
+  destination.on('error', () => undefined);
   const timer = setInterval(() => destination.flush(), FLUSH_MS).unref();
   return {
-    logger,
+    lines: createLogLines(destination),
     close() {
       clearInterval(timer);
       destination.flushSync();

@@ -1,5 +1,5 @@
 import type { AddressInfo } from 'node:net';
-import type { Logger } from 'pino';
+import type { LogLines } from '../adapters/telemetry/log-lines.ts';
 import type { Config } from '../config/load.ts';
 import type { Address } from '../config/kinds.ts';
 import type { Condition } from '../http/operator-server.ts';
@@ -32,7 +32,7 @@ import { openAuth } from './auth.ts';
 
 export interface ServiceDeps {
   readonly config: Config;
-  readonly logger: Logger;
+  readonly log: LogLines;
   readonly version: Readonly<Record<string, string>>;
   readonly credentialsDirectory: string | undefined;
 }
@@ -54,7 +54,7 @@ const TICK_MS = 1000;
 const DRAIN_MS = 3000;
 
 /** Wires a service from its settings and opens its two listeners. Throws before anything listens when it cannot. */
-export async function startService({ config, logger, version, credentialsDirectory }: ServiceDeps): Promise<RunningService> {
+export async function startService({ config, log, version, credentialsDirectory }: ServiceDeps): Promise<RunningService> {
   const { settings } = config;
   const clock = systemClock;
   const random = createSystemRandom();
@@ -78,7 +78,7 @@ export async function startService({ config, logger, version, credentialsDirecto
     kms_audit_tree_size: { help: 'Entries in the audit log.', read: audit.size },
     queue_depth: { help: 'Operations in flight.', label: 'queue', read: () => operations.queueDepths() },
   });
-  const telemetry = createTelemetry({ metrics, logger, redactLevel: settings['observability.redact_level'] });
+  const telemetry = createTelemetry({ metrics, log, redactLevel: settings['observability.redact_level'] });
   const operations = createOperations(
     {
       custody: { custody, publicKeys: createPublicKeys(primitives) }, store, audit, telemetry,

@@ -1,8 +1,6 @@
 import type { Primitives } from '../../src/adapters/crypto/public-keys.ts';
 import type { MemoryLog } from '../../src/adapters/audit-memory/log.ts';
 import type { FastifyInstance } from 'fastify';
-import { Writable } from 'node:stream';
-import { pino } from 'pino';
 import { createMemoryLog } from '../../src/adapters/audit-memory/log.ts';
 import { createKeysetCapabilities } from '../../src/adapters/auth-keyset/capabilities.ts';
 import { parseKeyset } from '../../src/adapters/auth-keyset/keyset.ts';
@@ -18,6 +16,7 @@ import { createInmemStore } from '../../src/adapters/store-inmem/store.ts';
 import { systemClock } from '../../src/adapters/system/clock.ts';
 import { createLockedMemory } from '../../src/adapters/system/locked-memory.ts';
 import { createSystemRandom } from '../../src/adapters/system/random.ts';
+import { createLogLines } from '../../src/adapters/telemetry/log-lines.ts';
 import { createMetrics } from '../../src/adapters/telemetry/metrics.ts';
 import { createTelemetry } from '../../src/adapters/telemetry/telemetry.ts';
 import { aeads } from '../../src/core/algorithm/table.ts';
@@ -43,12 +42,11 @@ export async function startWired(watch: (primitives: Primitives) => Primitives =
   const random = createSystemRandom();
   const memory = createLockedMemory();
   let log = '';
-  const logger = pino(new Writable({ write(chunk: Buffer, _encoding, done) { log += chunk.toString(); done(); } }));
   const cache = createPublicKeyCache(64);
   const primitives = watch({ signatures: createSignaturePrimitives({ memory, gate: createPoolGate(4), publicKeys: cache }), kems: createKemPrimitives(cache) });
   const audit = createMemoryLog({ clock, random, keptMaxBytes: 1 << 26 });
   const metrics = createMetrics({});
-  const telemetry = createTelemetry({ metrics, logger, redactLevel: 'none' });
+  const telemetry = createTelemetry({ metrics, log: createLogLines({ write: (line) => { log += line; } }), redactLevel: 'none' });
   const keyset = parseKeyset(Buffer.from(keysetText([{ id: ROOT_KEY_ID, secret: ROOT_SECRET }])), memory);
   const fixed = <T>(value: T) => ({ value: () => value, isCurrent: () => true });
   const operations = createOperations({

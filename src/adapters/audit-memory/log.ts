@@ -4,6 +4,7 @@ import type { Clock } from '../../ports/clock.ts';
 import type { Random } from '../../ports/random.ts';
 import { encodeEntry } from '../../core/log/entry.ts';
 import { formatRfc3339 } from '../../core/time.ts';
+import { createKeptEntries } from './kept-entries.ts';
 
 export interface MemoryLogDeps {
   readonly clock: Clock;
@@ -19,16 +20,25 @@ export interface MemoryLog extends AuditLog {
   size(): number;
 }
 
+/** Answers that leave in one go; more would keep the callers' side idle while we work, and ours while they do. */
+const GROUP_MAX = 16;
+
+interface Group {
+  readonly released: Promise<void>;
+  readonly release: () => void;
+  waiting: number;
+}
+
 const SALT_BYTES = 16;
 const SALTS_AT_ONCE = 256;
 
 export function createMemoryLog({ clock, random, keptMaxBytes }: MemoryLogDeps): MemoryLog {
   const bootId = random.uuidv7();
   const keySeqs = new Map<string, number>();
-  const kept = createKept(keptMaxBytes);
+  const kept = createKeptEntries(keptMaxBytes);
   const nextSalt = createSalts(random);
   let lastEntryMs = 0;
-  let released: Promise<void> | undefined;
+  let group: Group | undefined;
 
   const stamp = (event: AuditEvent) => {
     // An entry never stands before the one in front of it, whatever the wall clock does.
@@ -42,20 +52,29 @@ export function createMemoryLog({ clock, random, keptMaxBytes }: MemoryLogDeps):
     };
   };
 
-  /** Waiters are let go together, once per turn of the event loop: many answers then leave in few wake-ups. */
-  const endOfTurn = (): Promise<void> =>
-    (released ??= new Promise((resolve) => {
+  /** Waiters are let go together: when enough of them wait, else at the end of the event loop's turn. */
+  const release = (): Promise<void> => {
+    if (group === undefined) {
+      const opened = openGroup();
+      group = opened;
       setImmediate(() => {
-        released = undefined;
-        resolve();
+        if (group === opened) group = undefined;
+        opened.release();
       });
-    }));
+    }
+    const { released, release: letGo } = group;
+    if (++group.waiting === GROUP_MAX) {
+      group = undefined;
+      letGo();
+    }
+    return released;
+  };
 
   return {
     async append(events) {
       const firstIndex = kept.size();
       for (const event of events) kept.push(encodeEntry(event, stamp(event)));
-      await endOfTurn();
+      await release();
       return { firstIndex };
     },
     lastEntryMs: () => lastEntryMs,
@@ -65,30 +84,9 @@ export function createMemoryLog({ clock, random, keptMaxBytes }: MemoryLogDeps):
   };
 }
 
-/** A list that forgets its oldest items beyond a number of bytes, and never renumbers. */
-function createKept(maxBytes: number): { push(item: string): void; at(index: number): string | undefined; size(): number } {
-  let items: (string | undefined)[] = [];
-  let firstIndex = 0;
-  let forgotten = 0;
-  let bytes = 0;
-  return {
-    push(item) {
-      items.push(item);
-      bytes += item.length;
-      while (bytes > maxBytes && forgotten < items.length - 1) {
-        bytes -= items[forgotten]?.length ?? 0;
-        items[forgotten++] = undefined;
-      }
-      // Moving the rest down costs its length: worth it once half of the list is gone.
-      if (forgotten > 1024 && forgotten > items.length / 2) {
-        items = items.slice(forgotten);
-        firstIndex += forgotten;
-        forgotten = 0;
-      }
-    },
-    at: (index) => items[index - firstIndex],
-    size: () => firstIndex + items.length,
-  };
+function openGroup(): Group {
+  const { promise, resolve } = Promise.withResolvers<void>();
+  return { released: promise, release: resolve, waiting: 0 };
 }
 
 /** Salts cut from larger draws: one system call for many entries. */

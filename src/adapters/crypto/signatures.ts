@@ -41,7 +41,7 @@ export function createSignaturePrimitives({ memory, gate, publicKeys }: Signatur
       return {
         publicBytes,
         sign(message) {
-          const signature = Buffer.allocUnsafeSlow(sodium.crypto_sign_BYTES);
+          const signature = Buffer.allocUnsafe(sodium.crypto_sign_BYTES);
           sodium.crypto_sign_detached(signature, message, secretKey);
           return signature;
         },

@@ -1,16 +1,16 @@
 import type { OperationReport, Telemetry } from '../../ports/telemetry.ts';
 import type { Metrics } from './metrics.ts';
-import type { Logger } from 'pino';
+import type { LogLines } from './log-lines.ts';
 import { KmsError, rejectReasons } from '../../core/errors.ts';
 
 export interface TelemetryDeps {
   readonly metrics: Metrics;
-  readonly logger: Logger;
+  readonly log: LogLines;
   /** `observability.redact_level`: `none` shows the kid itself, `lengths` not even its hash. */
   readonly redactLevel: 'hashes' | 'lengths' | 'none';
 }
 
-export function createTelemetry({ metrics, logger, redactLevel }: TelemetryDeps): Telemetry {
+export function createTelemetry({ metrics, log, redactLevel }: TelemetryDeps): Telemetry {
   const keyFields: Readonly<Record<typeof redactLevel, (kid: string, kidHash: string) => Readonly<Record<string, string | number>>>> = {
     hashes: (kid, kidHash) => ({ kid_hash: kidHash, kid_version: versionOf(kid) }),
     lengths: (kid) => ({ kid_length: kid.length }),
@@ -29,17 +29,20 @@ export function createTelemetry({ metrics, logger, redactLevel }: TelemetryDeps)
       metrics.operation(op, alg, result, latencyMs / 1000);
       const isRefusal = result in rejectReasons;
       if (isRefusal) metrics.rejected(result as keyof typeof rejectReasons);
-      const level = result === 'Internal' ? 'error' : 'info';
-      if (logger.isLevelEnabled(level)) logger[level]({ event: op, alg, result, latency_ms: Math.round(latencyMs * 1000) / 1000, ...fieldsOf(report) });
+      log.write(levelOf(result), { event: op, alg, result, latency_ms: Math.round(latencyMs * 1000) / 1000, ...fieldsOf(report) });
     },
     refused(code, report) {
       metrics.rejected(code);
-      logger[code === 'Internal' ? 'error' : 'info']({ event: 'refused', result: code, ...fieldsOf(report) });
+      log.write(levelOf(code), { event: 'refused', result: code, ...fieldsOf(report) });
     },
     event(level, event, fields) {
-      logger[level]({ event, ...fields });
+      log.write(level, { event, ...fields });
     },
   };
+}
+
+function levelOf(result: string): 'info' | 'error' {
+  return result === 'Internal' ? 'error' : 'info';
 }
 
 /** A fault of ours by its kind and place: its message could carry what it was about. */

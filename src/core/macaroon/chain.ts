@@ -1,5 +1,6 @@
 import type { Macaroon } from './codec.ts';
 import { createHmac, timingSafeEqual } from 'node:crypto';
+import { hmacSha256 } from './hmac.ts';
 
 /** libmacaroons derives a macaroon's key from the lent secret with this label. */
 const KEY_GENERATOR = 'macaroons-key-generator';
@@ -11,10 +12,10 @@ export function deriveMacaroonKey(secret: Uint8Array): Buffer {
 
 /** The chain value after each caveat, the identifier's first: the last one is the signature. */
 export function chainValues(macaroonKey: Uint8Array, identifier: Uint8Array, caveatIds: readonly Uint8Array[]): readonly Buffer[] {
-  let value = hmac(macaroonKey, identifier);
+  let value = hmacSha256(macaroonKey, identifier);
   const values = [value];
   for (const id of caveatIds) {
-    value = hmac(value, id);
+    value = hmacSha256(value, id);
     values.push(value);
   }
   return values;
@@ -40,10 +41,6 @@ export function attenuate(macaroon: Macaroon, caveat: string): Macaroon {
   return {
     identifier: macaroon.identifier,
     caveats: [...macaroon.caveats, { id, isThirdParty: false }],
-    signature: hmac(macaroon.signature, id),
+    signature: hmacSha256(macaroon.signature, id),
   };
-}
-
-function hmac(key: Uint8Array, data: Uint8Array): Buffer {
-  return createHmac('sha256', key).update(data).digest();
 }

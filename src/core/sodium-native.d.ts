@@ -6,6 +6,7 @@ declare module 'sodium-native' {
     readonly crypto_sign_BYTES: number;
     sodium_malloc(length: number): Buffer;
     sodium_memzero(buffer: Uint8Array): void;
+    crypto_hash_sha256(out: Uint8Array, input: Uint8Array): void;
     randombytes_buf(buffer: Uint8Array): void;
     crypto_sign_seed_keypair(publicKey: Uint8Array, secretKey: Uint8Array, seed: Uint8Array): void;
     crypto_sign_detached(signature: Uint8Array, message: Uint8Array, secretKey: Uint8Array): void;
