@@ -8,6 +8,7 @@ const foreign: Readonly<Record<string, () => KmsError>> = {
   FST_ERR_CTP_EMPTY_JSON_BODY: () => new KmsError('BadRequest', { hint: 'the body is empty; send at least {}' }),
   FST_ERR_CTP_INVALID_CONTENT_LENGTH: () => new KmsError('BadRequest', { hint: 'the body is not as long as its Content-Length' }),
   FST_ERR_CTP_BODY_TOO_LARGE: () => new KmsError('TooLarge', { hint: 'the body is over limits.max_body_bytes' }),
+  FST_ERR_MAX_PARAM_LENGTH: () => new KmsError('NotFound'),
   FST_ERR_BAD_URL: () => new KmsError('BadRequest', { hint: 'the path is not well formed' }),
   FST_ERR_ASYNC_CONSTRAINT: () => new KmsError('BadRequest'),
   HPE_HEADER_OVERFLOW: () => new KmsError('TooLarge', { status: 431, hint: 'the headers are over 16 KiB' }),

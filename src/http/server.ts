@@ -1,4 +1,5 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import type { ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import type { Random } from '../ports/random.ts';
 import type { Telemetry } from '../ports/telemetry.ts';
@@ -46,10 +47,11 @@ export function createHttpServer(deps: HttpDeps): FastifyInstance {
     requestTimeout: limits.readTimeoutMs,
     keepAliveTimeout: limits.idleTimeoutMs,
     routerOptions: { maxParamLength: PATH_SEGMENT_MAX, querystringParser: parseQuery },
-    http: { maxHeaderSize: HEADERS_MAX_BYTES, headersTimeout: limits.readTimeoutMs, connectionsCheckingInterval: Math.min(1000, limits.readTimeoutMs) },
+    // Node would answer a missing Host with an empty 400; it is refused below, in our envelope.
+    http: { requireHostHeader: false, maxHeaderSize: HEADERS_MAX_BYTES, headersTimeout: limits.readTimeoutMs, connectionsCheckingInterval: Math.min(1000, limits.readTimeoutMs) },
     genReqId: () => random.uuidv7(),
     frameworkErrors: (fault, request, reply) => { refuse(fault, request, reply); },
-    clientErrorHandler: (fault, socket) => refuseBroken(fault, socket, random.uuidv7()),
+    clientErrorHandler: (fault, socket) => refuseBroken(fault, socket),
     logger: false,
     exposeHeadRoutes: false,
   });
@@ -57,11 +59,24 @@ export function createHttpServer(deps: HttpDeps): FastifyInstance {
   const refuse = (fault: unknown, request: FastifyRequest, reply: FastifyReply): FastifyReply => {
     const refusal = errorOf(fault);
     if (!isReported(fault)) telemetry.refused(refusal.code, { requestId: request.id, corrId: corrIdOf(request), ...peerField(request), ...(refusal.hint !== undefined && { reason: refusal.hint }), ...(refusal.code === 'Internal' && { cause: refusal.cause }) });
+    reply.headers(idsOf(request));
     if (refusal.retryAfterS !== undefined) reply.header('retry-after', refusal.retryAfterS);
     return reply.code(refusal.status).send(renderError(refusal, request.id));
   };
 
+  /** What is not even HTTP gets the same envelope, and the connection is closed. */
+  const refuseBroken = (fault: Error, socket: Socket): void => {
+    const requestId = random.uuidv7();
+    const refusal = errorOf(fault);
+    telemetry.refused(refusal.code, { requestId, corrId: requestId, ...(refusal.hint !== undefined && { reason: refusal.hint }) });
+    if (socket.writable) socket.end(rawAnswer(refusal, requestId));
+    else socket.destroy();
+  };
+
   capConnections(app, limits);
+  app.server.on('checkExpectation', (_request, response: ServerResponse) => {
+    if (response.socket !== null) refuseBroken(new KmsError('BadRequest', { hint: 'of the Expect header only 100-continue is known' }), response.socket);
+  });
   app.decorateRequest('caller');
   app.removeAllContentTypeParsers();
   app.addContentTypeParser('application/json', { parseAs: 'buffer' }, (_request, body: Buffer, done) => {
@@ -76,7 +91,9 @@ export function createHttpServer(deps: HttpDeps): FastifyInstance {
   app.setErrorHandler(refuse);
   app.setNotFoundHandler((request, reply) => refuse(new KmsError('NotFound'), request, reply));
   app.addHook('onRequest', async (request, reply) => {
-    reply.headers({ 'x-request-id': request.id, 'x-corr-id': corrIdOf(request), 'cache-control': 'no-store' });
+    reply.headers(idsOf(request));
+    if (request.is404) throw new KmsError('NotFound');
+    if (request.headers.host === undefined && request.raw.httpVersion !== '1.0') throw new KmsError('BadRequest', { hint: 'the Host header is missing' });
   });
 
   const routes = makeRoutes(operations);
@@ -152,14 +169,16 @@ function capConnections(app: FastifyInstance, { connectionsMax, connectionsPerPe
   });
 }
 
-/** What is not even HTTP gets the same envelope, and the connection is closed. */
-function refuseBroken(fault: Error & { code?: string }, socket: Socket, requestId: string): void {
-  if (!socket.writable || socket.destroyed) {
-    socket.destroy();
-    return;
-  }
-  const refusal = errorOf(fault);
+/** The last answer of a connection on which no request came together. */
+function rawAnswer(refusal: KmsError, requestId: string): string {
   const body = JSON.stringify(renderError(refusal, requestId));
-  const head = [`HTTP/1.1 ${refusal.status} ${refusal.code}`, 'content-type: application/json; charset=utf-8', `content-length: ${Buffer.byteLength(body)}`, `x-request-id: ${requestId}`, 'connection: close'];
-  socket.end(`${head.join('\r\n')}\r\n\r\n${body}`);
+  const head = [
+    `HTTP/1.1 ${refusal.status} ${refusal.code}`, 'content-type: application/json; charset=utf-8', `content-length: ${Buffer.byteLength(body)}`,
+    `x-request-id: ${requestId}`, `x-corr-id: ${requestId}`, 'connection: close',
+  ];
+  return `${head.join('\r\n')}\r\n\r\n${body}`;
+}
+
+function idsOf(request: FastifyRequest): Readonly<Record<string, string>> {
+  return { 'x-request-id': request.id, 'x-corr-id': corrIdOf(request), 'cache-control': 'no-store' };
 }

@@ -1,6 +1,6 @@
 import type { Kid } from '../core/key/kid.ts';
 import type { Transition } from '../core/key/lifecycle.ts';
-import type { KeyRecord } from '../core/key/record.ts';
+import type { KeyRecord, VersionRecord } from '../core/key/record.ts';
 import type { Clock } from '../ports/clock.ts';
 import type { Scope } from '../core/macaroon/caveats.ts';
 import type { Authorise } from './authorise.ts';
@@ -13,6 +13,7 @@ import type { Policy } from '../ports/policy.ts';
 import { KmsError } from '../core/errors.ts';
 import { canUse, step } from '../core/key/lifecycle.ts';
 import { currentVersion } from '../core/key/record.ts';
+import { admitsKid } from '../core/macaroon/caveats.ts';
 
 /** What every mutation of an existing key comes with. */
 export interface ChangeRequest {
@@ -76,7 +77,9 @@ export function makeChangeKey({ authorise, mutate, documents, clock, make, destr
   const transition = (name: Transition) => (call: ClientCall, request: DestroyRequest): Promise<KeyDocument> =>
     mutate(call, mutation(call, 'kms:destroy', request, async (key) => {
       const afterMs = request.afterMs ?? Math.max(DESTROY_AFTER_MS, destroyMinAfterMs);
-      return { key: moveVersions(key, name, request.kid.version, { nowMs: clock.wallMs(), afterMs }) };
+      // A token for one version moves that one only, also when it names the whole key.
+      const isMeant = ({ version }: VersionRecord): boolean => (request.kid.version ?? version) === version && admitsKid(call.caller.caveats, key, version);
+      return { key: moveVersions(key, name, isMeant, { nowMs: clock.wallMs(), afterMs }) };
     }, (key) => documents.of(key)));
 
   return {
@@ -115,11 +118,11 @@ export async function requireRotatable(key: KeyRecord, { rules, policy }: { read
   await policy.decide({ op: 'rotate', tenant: key.tenant });
 }
 
-/** Moves the named version, else every version that the transition fits; refused when it fits none. */
-export function moveVersions(key: KeyRecord, transition: Transition, only: number | undefined, { nowMs, afterMs }: { readonly nowMs: number; readonly afterMs: number }): KeyRecord {
+/** Moves every version that is meant and that the transition fits; refused when there is none. */
+export function moveVersions(key: KeyRecord, transition: Transition, isMeant: (version: VersionRecord) => boolean, { nowMs, afterMs }: { readonly nowMs: number; readonly afterMs: number }): KeyRecord {
   let moved = 0;
   const versions = key.versions.map((record) => {
-    if (only !== undefined && record.version !== only) return record;
+    if (!isMeant(record)) return record;
     const { state, destroyAtMs, restoreTo, ...rest } = record;
     // What is due is as good as gone: it is erased, and no longer restored.
     const isDue = destroyAtMs !== undefined && destroyAtMs <= nowMs;

@@ -36,7 +36,7 @@ export function makeHousekeeping({ store, custody, mutate, makeVersion, clocks, 
   const erase = async (call: Call, key: KeyRecord, number: number) => {
     const version = key.versions[number - 1];
     if (version === undefined) throw new KmsError('NotFound');
-    const moved = moveVersions(key, 'erase', number, { nowMs: clocks.clock.wallMs(), afterMs: 0 });
+    const moved = moveVersions(key, 'erase', (one) => one === version, { nowMs: clocks.clock.wallMs(), afterMs: 0 });
     call.subject = { key: moved, version, spec: specOf(key.alg, key.parameterSet) };
     await custody.erase(version);
     return { key: moved };

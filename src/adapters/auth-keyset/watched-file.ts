@@ -1,6 +1,7 @@
 import type { Stats } from 'node:fs';
 import { readFileSync, statSync } from 'node:fs';
 import { stat } from 'node:fs/promises';
+import { KmsError } from '../../core/errors.ts';
 
 /**
  * A small file that is read at start and again when it changed. The last good content stays when the new
@@ -33,6 +34,8 @@ export function openWatchedFile<T>({ path, isPrivate, parse, onSwap }: WatchedFi
     const bytes = readFileSync(path);
     try {
       return { value: parse(bytes), mark: markOf(stats) };
+    } catch (fault) {
+      throw new Error(`${path} cannot be used: ${reasonOf(fault)}`, { cause: fault });
     } finally {
       bytes.fill(0);
     }
@@ -56,6 +59,11 @@ export function openWatchedFile<T>({ path, isPrivate, parse, onSwap }: WatchedFi
       }
     },
   };
+}
+
+function reasonOf(fault: unknown): string {
+  if (fault instanceof KmsError) return fault.hint ?? fault.message;
+  return fault instanceof Error ? fault.message : 'it cannot be read';
 }
 
 /** Changes whenever the file is written, replaced or loses its protection. */
