@@ -8,7 +8,7 @@ import type { ClientCall } from './call.ts';
 import type { KeyDocument, KeyDocuments } from './key-document.ts';
 import type { KeyRules } from './key-rules.ts';
 import type { MakeVersion } from './make-version.ts';
-import type { Mutate, Mutation } from './mutate.ts';
+import type { Change, Mutate, Mutation } from './mutate.ts';
 import type { Policy } from '../ports/policy.ts';
 import { KmsError } from '../core/errors.ts';
 import { canUse, step } from '../core/key/lifecycle.ts';
@@ -49,15 +49,26 @@ export interface ChangeDeps {
   readonly destroyMinAfterMs: number;
 }
 
+/** What is particular to a mutation of an existing key. */
+interface Steps<T> {
+  readonly check?: (key: KeyRecord) => unknown;
+  readonly change: (key: KeyRecord) => Change | Promise<Change>;
+  readonly answer: (key: KeyRecord) => T;
+}
+
 const DESTROY_AFTER_MS = 7 * 86_400_000;
 /** Ten years: a date that a typing error makes is refused. */
 const DESTROY_AFTER_MAX_MS = 3650 * 86_400_000;
 
 /** PATCH /keys/{kid} and POST /keys/{kid}/{rotate,disable,enable,destroy,restore}. */
 export function makeChangeKey({ authorise, mutate, documents, clock, make, destroyMinAfterMs }: ChangeDeps) {
-  /** The mutation of one key; `change` gets the record as it stands when its turn has come. */
-  const mutation = <T>(call: ClientCall, scope: Scope, request: ChangeRequest, change: (key: KeyRecord) => ReturnType<Mutation<T>['change']>, answer: (key: KeyRecord) => T): Mutation<T> => {
+  /** The mutation of one key; the steps get the record as it stands when its turn has come. */
+  const mutation = <T>(call: ClientCall, scope: Scope, request: ChangeRequest, { check, change, answer }: Steps<T>): Mutation<T> => {
     const { kid } = request;
+    const keyOf = (): KeyRecord => {
+      if (call.subject === undefined) throw new Error('a mutation is authorised before it changes anything');
+      return call.subject.key;
+    };
     return {
       place: [kid.tenant, call.op, kid.base, String(kid.version ?? '')],
       body: request.body,
@@ -66,36 +77,42 @@ export function makeChangeKey({ authorise, mutate, documents, clock, make, destr
       authorise: async () => {
         await authorise.version(call, scope, kid);
       },
-      change: () => {
-        if (call.subject === undefined) throw new Error('a mutation is authorised before it changes anything');
-        return change(call.subject.key);
+      check: async () => {
+        await check?.(keyOf());
       },
+      change: async () => change(keyOf()),
       answer,
     };
   };
 
-  const transition = (name: Transition) => (call: ClientCall, request: DestroyRequest): Promise<KeyDocument> =>
-    mutate(call, mutation(call, 'kms:destroy', request, async (key) => {
+  const transition = (name: Transition) => (call: ClientCall, request: DestroyRequest): Promise<KeyDocument> => {
+    const move = (key: KeyRecord): KeyRecord => {
       const afterMs = request.afterMs ?? Math.max(DESTROY_AFTER_MS, destroyMinAfterMs);
       // A token for one version moves that one only, also when it names the whole key.
       const isMeant = ({ version }: VersionRecord): boolean => (request.kid.version ?? version) === version && admitsKid(call.caller.caveats, key, version);
-      return { key: moveVersions(key, name, isMeant, { nowMs: clock.wallMs(), afterMs }) };
-    }, (key) => documents.of(key)));
+      return moveVersions(key, name, isMeant, { nowMs: clock.wallMs(), afterMs });
+    };
+    return mutate(call, mutation(call, 'kms:destroy', request, { check: move, change: (key) => ({ key: move(key) }), answer: documents.of }));
+  };
 
   return {
     patch: (call: ClientCall, request: PatchRequest): Promise<KeyDocument> =>
-      mutate(call, mutation(call, 'kms:rotate', request, async ({ rotateAfterMs, ...key }) => {
-        const schedule = request.rotateAfterMs === undefined ? rotateAfterMs : request.rotateAfterMs;
-        return {
-          key: { ...key, ...(request.labels && { labels: request.labels }), ...(schedule !== undefined && schedule !== null && { rotateAfterMs: schedule }) },
-        };
-      }, (key) => documents.of(key))),
+      mutate(call, mutation(call, 'kms:rotate', request, {
+        change: ({ rotateAfterMs, ...key }) => {
+          const schedule = request.rotateAfterMs === undefined ? rotateAfterMs : request.rotateAfterMs;
+          return {
+            key: { ...key, ...(request.labels && { labels: request.labels }), ...(schedule !== undefined && schedule !== null && { rotateAfterMs: schedule }) },
+          };
+        },
+        answer: documents.of,
+      })),
 
     rotate: (call: ClientCall, request: ChangeRequest): Promise<RotateAnswer> =>
-      mutate(call, mutation(call, 'kms:rotate', request, async (key) => {
-        await requireRotatable(key, make);
-        return make.version(call, key);
-      }, (key) => ({ kid: currentVersion(key).kid, previous: key.versions.at(-2)?.kid ?? '' }))),
+      mutate(call, mutation(call, 'kms:rotate', request, {
+        check: (key) => requireRotatable(key, make),
+        change: (key) => make.version(call, key),
+        answer: (key) => ({ kid: currentVersion(key).kid, previous: key.versions.at(-2)?.kid ?? '' }),
+      })),
 
     disable: transition('disable'),
     enable: transition('enable'),

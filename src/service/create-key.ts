@@ -48,8 +48,8 @@ export function makeCreateKey({ authorise, policy, rules, mutate, make, document
       body: request.body,
       opId: request.opId,
       base: undefined,
-      authorise: async () => {
-        authorise.name(call.caller, 'kms:rotate', { tenant, purpose, alg });
+      authorise: async () => authorise.name(call.caller, 'kms:rotate', { tenant, purpose, alg }),
+      check: async () => {
         rules.requireAllowed(alg);
         if (!ok) throw new KmsError('Unsupported', { hint: 'the algorithm has no such parameter_set' });
         const decision = await policy.decide({ op: call.op, tenant });

@@ -27,6 +27,8 @@ export interface Mutation<T> {
   readonly base: string | undefined;
   /** Authorises, again on a replay. */
   readonly authorise: () => Promise<void>;
+  /** Refuses what state, rules or policy do not allow, before anything is written; not asked on a replay. */
+  readonly check: () => Promise<void>;
   /** Decides the new record; nothing is kept until it returns. */
   readonly change: () => Promise<Change>;
   readonly answer: (key: KeyRecord) => T;
@@ -43,11 +45,12 @@ export type Mutate = <T>(call: Call, mutation: Mutation<T>) => Promise<T>;
 
 const OPERATION_KEPT_MS = 24 * 3_600_000;
 
-/** Every mutation: authorise, look for the same `op_id`, then intent → change → commit → outcome. */
+/** Every mutation: authorise, look for the same `op_id`, then check → intent → change → commit → outcome. */
 export function makeMutate({ store, audit, clock, signing }: MutateDeps): Mutate {
   const oneAtATime = makeTurnstile();
 
   const apply = async <T>(call: Call, mutation: Mutation<T>, operation: PendingOperation | undefined, inputHash: string): Promise<T> => {
+    await mutation.check();
     await audit.append([eventOf(call, { inputHash, result: 'intent' })]);
     try {
       const { key, undo } = await signing.run(mutation.change);

@@ -91,7 +91,7 @@ export function createOperations({ custody: { custody, publicKeys }, store, audi
     getKey: makeGetKey({ authorise, store, documents }),
     listKeys: makeListKeys({ authorise, store, documents }),
     readToken: makeReadToken({ rates }),
-    housekeeping: makeHousekeeping({ store, custody, mutate, makeVersion, clocks: { clock, guard: clockGuard }, report: { telemetry, random } }),
+    housekeeping: makeHousekeeping({ store, custody, mutate, make: { version: makeVersion, rules, policy }, clocks: { clock, guard: clockGuard }, report: { telemetry, random } }),
     queueDepths: () => ({ sign: signing.depth(), verify: verifying.depth() }),
   };
 }
