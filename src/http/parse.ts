@@ -24,7 +24,7 @@ const LIST_LIMIT = 100;
 const ROTATE_AFTER_MIN_MS = 1000;
 const DURATION_MAX_MS = 3650 * 86_400_000;
 
-export function parseKidText(text: string): Kid {
+function parseKidText(text: string): Kid {
   const kid = parseKid(text);
   if (kid === undefined) throw bad('a kid is <tenant>/<purpose>/<alg>/<uuid>, optionally #v<N>');
   return kid;

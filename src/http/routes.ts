@@ -21,7 +21,7 @@ export interface Route {
 }
 
 /** The body and query have passed the route's schemas. */
-export interface RouteInput {
+interface RouteInput {
   readonly params: Readonly<Record<string, string>>;
   readonly body: unknown;
   readonly query: unknown;

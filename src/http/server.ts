@@ -17,7 +17,7 @@ import { renderError } from './render.ts';
 import { makeRoutes } from './routes.ts';
 import { createValidators } from './validators.ts';
 
-export const BASE_PATH = '/v1/kms';
+const BASE_PATH = '/v1/kms';
 
 export interface HttpDeps {
   readonly operations: Operations;
@@ -28,7 +28,7 @@ export interface HttpDeps {
   readonly version: string;
 }
 
-export interface HttpLimits {
+interface HttpLimits {
   readonly bodyMaxBytes: number;
   readonly readTimeoutMs: number;
   readonly idleTimeoutMs: number;

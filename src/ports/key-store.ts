@@ -3,7 +3,7 @@ import type { VersionState } from '../core/key/lifecycle.ts';
 import type { KeyRecord } from '../core/key/record.ts';
 
 /** One mutation: everything in it is there after a crash, or nothing is. */
-export interface Mutation {
+interface Mutation {
   readonly put: KeyRecord;
   readonly operation?: OperationRecord;
 }

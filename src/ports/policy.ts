@@ -1,6 +1,6 @@
 import type { PqDecision } from '../core/policy/decision.ts';
 
-export interface PolicyQuestion {
+interface PolicyQuestion {
   readonly op: string;
   readonly tenant: string;
 }

@@ -19,7 +19,7 @@ export interface AuthenticateDeps {
 }
 
 /** What the connection says of the caller, and the ids of the request. */
-export interface Connection {
+interface Connection {
   readonly peer: string | undefined;
   readonly via: 'tcp';
   readonly corrId: string;

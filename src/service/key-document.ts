@@ -19,7 +19,7 @@ export interface KeyDocument {
   readonly versions: readonly VersionDocument[];
 }
 
-export interface VersionDocument {
+interface VersionDocument {
   readonly kid: string;
   readonly version: number;
   readonly state: string;

@@ -21,7 +21,7 @@ export interface Perform {
   batch<R, T>(caller: Caller, op: Op, items: readonly BatchItem<R>[], work: (call: ClientCall, request: R) => Promise<T>): Promise<readonly (T | KmsError)[]>;
 }
 
-export interface BatchItem<R> {
+interface BatchItem<R> {
   readonly opId: string | undefined;
   /** Throws what is wrong with this item alone. */
   readonly parse: () => R;

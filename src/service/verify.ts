@@ -19,7 +19,7 @@ import { resolveMode } from '../core/policy/decision.ts';
 import { eventOf } from './call.ts';
 
 /** One signature as the caller names it. */
-export interface NamedSignature {
+interface NamedSignature {
   readonly alg: string;
   readonly parameterSet: string | undefined;
   readonly bytes: Buffer;

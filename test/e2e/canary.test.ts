@@ -101,10 +101,10 @@ describe('a Secret', () => {
   const bytes = Buffer.from('0123456789abcdef0123456789abcdef');
   const forms: Readonly<Record<string, (secret: Secret) => string>> = {
     'as a string': (secret) => String(secret),
-    'in a template': (secret) => `${secret}`,
+    'in a template': (secret) => `<${secret as unknown as string}>`,
     'as JSON': (secret) => JSON.stringify({ secret }),
     'inspected': (secret) => inspect(secret, { depth: 10, showHidden: true }),
-    'spread': (secret) => JSON.stringify({ ...secret }),
+    'spread': (secret) => JSON.stringify({ ...(secret as unknown as object) }),
     'cloned': (secret) => { try { return JSON.stringify(structuredClone(secret)); } catch { return ''; } },
     'in an error': (secret) => String(new Error('x', { cause: secret }).stack),
   };

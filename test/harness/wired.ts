@@ -36,6 +36,10 @@ export interface Wired {
   stop(): Promise<void>;
 }
 
+function fixed<T>(value: T): { value: () => T; isCurrent: () => boolean } {
+  return { value: () => value, isCurrent: () => true };
+}
+
 /** `watch` may put something around the primitives, to see what passes through them. */
 export async function startWired(watch: (primitives: Primitives) => Primitives = (primitives) => primitives): Promise<Wired> {
   const clock = systemClock;
@@ -48,7 +52,6 @@ export async function startWired(watch: (primitives: Primitives) => Primitives =
   const metrics = createMetrics({});
   const telemetry = createTelemetry({ metrics, log: createLogLines({ write: (line) => { log += line; } }), redactLevel: 'none' });
   const keyset = parseKeyset(Buffer.from(keysetText([{ id: ROOT_KEY_ID, secret: ROOT_SECRET }])), memory);
-  const fixed = <T>(value: T) => ({ value: () => value, isCurrent: () => true });
   const operations = createOperations({
     custody: { custody: createInmemCustody({ primitives, memory }), publicKeys: createPublicKeys(primitives) },
     store: createInmemStore(), audit, telemetry,

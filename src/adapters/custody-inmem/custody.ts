@@ -19,7 +19,7 @@ interface Held {
   readonly aeadKey?: Buffer;
 }
 
-export const INMEM_CLASS = 'inmem';
+const INMEM_CLASS = 'inmem';
 
 /** Keys that live in this process and die with it: Ed25519 and AEAD keys in locked memory, the rest as native key objects. */
 export function createInmemCustody({ primitives, memory }: { readonly primitives: Primitives; readonly memory: LockedMemory }): Custody {

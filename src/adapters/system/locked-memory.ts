@@ -12,7 +12,7 @@ export interface LockedMemory {
 }
 
 /** The largest secret kept: an expanded Ed25519 key, or the two seeds of a composite. */
-export const SLOT_BYTES = 64;
+const SLOT_BYTES = 64;
 const SLAB_SLOTS = 1024;
 
 export function createLockedMemory(): LockedMemory {

@@ -4,9 +4,9 @@
  */
 
 /** What `allowed_algs` and `allowed_aeads` name. A combined algorithm needs both of its families. */
-export type SignatureOrKemFamily = 'ed25519' | 'ml-dsa' | 'x25519' | 'ml-kem';
-export type AeadFamily = 'aes-256-gcm' | 'chacha20-poly1305';
-export type Family = SignatureOrKemFamily | AeadFamily;
+type SignatureOrKemFamily = 'ed25519' | 'ml-dsa' | 'x25519' | 'ml-kem';
+type AeadFamily = 'aes-256-gcm' | 'chacha20-poly1305';
+type Family = SignatureOrKemFamily | AeadFamily;
 
 export type SignatureSchemeName = 'Ed25519' | 'ML-DSA-44' | 'ML-DSA-65' | 'ML-DSA-87' | 'MLDSA65-Ed25519-SHA512';
 export type KemName = 'X25519' | 'ML-KEM-768' | 'ML-KEM-1024' | 'X-Wing';

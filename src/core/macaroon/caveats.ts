@@ -25,7 +25,7 @@ export interface Caveats {
   readonly rates: readonly RateCaveat[];
 }
 
-export interface RateCaveat {
+interface RateCaveat {
   readonly perSecond: number;
   /** Which caveat of the token it is: its bucket is keyed by the chain value there. */
   readonly position: number;

@@ -11,7 +11,7 @@ export function deriveMacaroonKey(secret: Uint8Array): Buffer {
 }
 
 /** The chain value after each caveat, the identifier's first: the last one is the signature. */
-export function chainValues(macaroonKey: Uint8Array, identifier: Uint8Array, caveatIds: readonly Uint8Array[]): readonly Buffer[] {
+function chainValues(macaroonKey: Uint8Array, identifier: Uint8Array, caveatIds: readonly Uint8Array[]): readonly Buffer[] {
   let value = hmacSha256(macaroonKey, identifier);
   const values = [value];
   for (const id of caveatIds) {

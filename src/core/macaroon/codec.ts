@@ -4,7 +4,7 @@
  */
 import { decodeBase64Url } from '../base64.ts';
 
-export interface MacaroonCaveat {
+interface MacaroonCaveat {
   readonly id: Buffer;
   /** Carries a verification id: to be discharged by somebody else, which this service never accepts. */
   readonly isThirdParty: boolean;
@@ -18,7 +18,7 @@ export interface Macaroon {
 
 export const CAVEATS_MAX = 64;
 export const MACAROON_BYTES_MAX = 8192;
-export const SIGNATURE_BYTES = 32;
+const SIGNATURE_BYTES = 32;
 
 const TOKEN_CHARS_MAX = Math.ceil((MACAROON_BYTES_MAX * 4) / 3);
 const V2 = 2;

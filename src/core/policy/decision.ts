@@ -30,7 +30,7 @@ export interface PqDecision {
 const CLASSICAL: Pick<PqStage, 'produceHybrid' | 'verifyMode'> = { produceHybrid: false, verifyMode: 'or' };
 
 /** True when `SHA-256(tenant)` as a big-endian integer, mod 100, is below the percentage. */
-export function isRolledOut(tenant: string, rolloutPercent: number): boolean {
+function isRolledOut(tenant: string, rolloutPercent: number): boolean {
   if (rolloutPercent <= 0 || rolloutPercent >= 100) return rolloutPercent >= 100;
   const digest = createHash('sha256').update(tenant, 'utf8').digest('hex');
   return BigInt(`0x${digest}`) % 100n < BigInt(rolloutPercent);
