@@ -5,11 +5,14 @@ export interface Io {
   readonly env: Readonly<Record<string, string | undefined>>;
   readonly cwd: string;
   readonly isTerminal: boolean;
+  /** Whether somebody watches standard error: progress is for them only. */
+  readonly isErrTerminal: boolean;
   /** Standard output: answers, and nothing else. */
   out(text: string): void;
   /** Standard error: progress, hints, faults. */
   err(text: string): void;
-  stdin(): Promise<Buffer>;
+  /** Standard input as it comes, for what may be larger than memory. */
+  stdin(): AsyncIterable<Uint8Array>;
 }
 
 export interface Parsed {
@@ -21,6 +24,7 @@ export interface Parsed {
 export interface Command {
   /** As it is typed: `keys create`. */
   readonly name: string;
+  /** What stands behind the name: `<kid>`, `[<token>|-]`; how many may stand there is read off it. */
   readonly args?: string;
   readonly summary: string;
   /** A line that works, without the program's name. */
@@ -30,6 +34,12 @@ export interface Command {
   readonly about: Readonly<Record<string, string>>;
   /** Gives the exit code. */
   run(parsed: Parsed, io: Io): Promise<number>;
+}
+
+/** The commands that begin with one word, loaded once it is typed: `token inspect` does not wait for a server's code. */
+export interface CommandGroup {
+  readonly word: string;
+  load(): Promise<readonly Command[]>;
 }
 
 /** A command line that cannot be understood; the message says what to type instead. */

@@ -1,12 +1,10 @@
 import type { Command } from './command.ts';
 import { EXIT } from './exit-codes.ts';
 
-/** Every command with its summary; of one group only, when the word names one. */
-export function overview(commands: readonly Command[], group: string | undefined): string {
-  const inGroup = commands.filter(({ name }) => name.split(' ')[0] === group);
-  const shown = inGroup.length > 0 ? inGroup : commands;
-  const width = Math.max(...shown.map((command) => titleOf(command).length));
-  const lines = shown.map((command) => `  ${titleOf(command).padEnd(width)}  ${command.summary}`);
+/** The commands, each with its summary. */
+export function overview(commands: readonly Command[]): string {
+  const width = Math.max(...commands.map((command) => titleOf(command).length));
+  const lines = commands.map((command) => `  ${titleOf(command).padEnd(width)}  ${command.summary}`);
   return [
     'ron-kms: a key management service', '', 'Commands', ...lines, '',
     'ron-kms help <command> shows its options and an example.',
@@ -15,8 +13,8 @@ export function overview(commands: readonly Command[], group: string | undefined
 }
 
 export function helpFor(command: Command): string {
-  const options = Object.entries(command.options).map(([name, { type, short }]) => {
-    const flag = `--${name}${type === 'string' ? ' <value>' : ''}`;
+  const options = Object.entries(command.options).map(([name, { type, short, multiple }]) => {
+    const flag = `--${name}${type === 'string' ? ' <value>' : ''}${multiple === true ? ' ...' : ''}`;
     return { flag: short === undefined ? flag : `-${short}, ${flag}`, about: command.about[name] ?? '' };
   });
   const width = Math.max(0, ...options.map(({ flag }) => flag.length));

@@ -1,37 +1,57 @@
-import type { Command, Io } from './command.ts';
-import { parseArgs } from 'node:util';
+import type { Command, CommandGroup, Io } from './command.ts';
+import { findCommand, parseFor } from './command-line.ts';
 import { EXIT } from './exit-codes.ts';
 import { describeFault } from './faults.ts';
 import { helpFor, overview } from './help.ts';
 
-/** Finds the command that the arguments begin with, parses the rest for it, and runs it. Gives the exit code. */
-export async function run(argv: readonly string[], commands: readonly Command[], io: Io): Promise<number> {
-  const asksHelp = argv.length === 0 || argv[0] === 'help' || argv.includes('--help') || argv.includes('-h');
-  const words = (argv[0] === 'help' ? argv.slice(1) : argv).filter((word) => !word.startsWith('-'));
-  const command = commands.find(({ name }) => name === words.slice(0, name.split(' ').length).join(' '));
-  if (asksHelp) {
-    io.out(command === undefined ? overview(commands, words[0]) : helpFor(command));
-    return EXIT.ok;
-  }
-  if (command === undefined) {
-    io.err(`ron-kms: there is no command ${JSON.stringify(words.slice(0, 2).join(' '))}\n\n${overview(commands, words[0])}`);
-    return EXIT.usage;
-  }
+export interface Program {
+  readonly groups: readonly CommandGroup[];
+  /** Told by `--version`. */
+  readonly version: Readonly<Record<string, string>>;
+}
+
+/** Runs what the arguments ask for, and says what went wrong. Gives the exit code. */
+export async function run(argv: readonly string[], program: Program, io: Io): Promise<number> {
+  const end = argv.indexOf('--');
+  const flags = new Set(end < 0 ? argv : argv.slice(0, end));
+  let running = '';
   try {
-    const { values, positionals } = parseArgs({ args: dropWords(argv, command.name), options: command.options, allowPositionals: true, strict: true });
-    return await command.run({ flags: values as never, args: positionals }, io);
+    return await dispatch();
   } catch (fault) {
-    const { text, exitCode } = describeFault(fault);
-    io.err(`ron-kms: ${text}\n`);
-    if (exitCode === EXIT.usage) io.err(`ron-kms help ${command.name} shows how it is used\n`);
+    const { text, error, exitCode } = describeFault(fault);
+    if (flags.has('--json')) io.err(`${JSON.stringify({ error })}\n`);
+    else io.err(`ron-kms: ${text}\n${exitCode === EXIT.usage && running !== '' ? `ron-kms help ${running} shows how it is used\n` : ''}`);
     return exitCode;
   }
+
+  async function dispatch(): Promise<number> {
+    const asksHelp = argv.length === 0 || argv[0] === 'help' || flags.has('--help') || flags.has('-h');
+    const found = await findCommand(argv[0] === 'help' ? argv.slice(1) : argv, program.groups);
+    if (asksHelp) {
+      io.out(found?.command === undefined ? overview(found?.group ?? await allOf(program.groups)) : helpFor(found.command));
+      return EXIT.ok;
+    }
+    if (found === undefined && flags.has('--version')) {
+      const { version } = program;
+      io.out(flags.has('--json') ? `${JSON.stringify(version)}\n` : `ron-kms ${version['version']} (Node ${version['node']})\n`);
+      return EXIT.ok;
+    }
+    if (found?.command === undefined) {
+      io.err(`ron-kms: ${unknownText(argv, found?.group)}\n\n${overview(found?.group ?? await allOf(program.groups))}`);
+      return EXIT.usage;
+    }
+    running = found.command.name;
+    return found.command.run(parseFor(found.command, found.rest), io);
+  }
 }
 
-/** The arguments without the words of the command's name, wherever flags stand between them. */
-function dropWords(argv: readonly string[], name: string): string[] {
-  const rest = [...argv];
-  for (const word of name.split(' ')) rest.splice(rest.indexOf(word), 1);
-  return rest;
+/** Only what can be a command is repeated: a value among the flags may be a token. */
+function unknownText(argv: readonly string[], group: readonly Command[] | undefined): string {
+  const asked = argv.filter((word) => /^[a-z][a-z-]{0,19}$/.test(word)).slice(0, 2).join(' ');
+  if (asked === '') return 'there is no command';
+  return asked === group?.[0]?.name.split(' ')[0] ? `${asked} needs one more word` : `there is no command ${JSON.stringify(asked)}`;
 }
 
+async function allOf(groups: readonly CommandGroup[]) {
+  return (await Promise.all(groups.map((group) => group.load()))).flat();
+}

@@ -2,10 +2,12 @@ import type { AddressInfo } from 'node:net';
 import type { LogLines } from '../adapters/telemetry/log-lines.ts';
 import type { Config } from '../config/load.ts';
 import type { Address } from '../config/kinds.ts';
+import type { Secret } from '../core/secret.ts';
+import type { LockedMemory } from '../adapters/system/locked-memory.ts';
 import type { Condition } from '../http/operator-server.ts';
 import { once } from 'node:events';
 import { createMemoryLog } from '../adapters/audit-memory/log.ts';
-import { lockMacaroonKey } from '../adapters/auth-keyset/keyset.ts';
+import { lock } from '../adapters/auth-keyset/keyset.ts';
 import { createKemPrimitives } from '../adapters/crypto/kems.ts';
 import { createPoolGate } from '../adapters/crypto/pool-gate.ts';
 import { createPublicKeyCache } from '../adapters/crypto/public-key-cache.ts';
@@ -16,11 +18,12 @@ import { createBuiltinPolicy } from '../adapters/policy-builtin/policy.ts';
 import { createInmemStore } from '../adapters/store-inmem/store.ts';
 import { systemClock } from '../adapters/system/clock.ts';
 import { createLockedMemory } from '../adapters/system/locked-memory.ts';
-import { readMemoryProtection, turnCoreDumpsOff, weaknessesOf } from '../adapters/system/process-guard.ts';
+import { protectMemory, weaknessesOf } from '../adapters/system/process-guard.ts';
 import { createSystemRandom } from '../adapters/system/random.ts';
 import { createMetrics } from '../adapters/telemetry/metrics.ts';
 import { createTelemetry } from '../adapters/telemetry/telemetry.ts';
 import { isLoopback } from '../config/check.ts';
+import { deriveMacaroonKey } from '../core/macaroon/chain.ts';
 import { aeads } from '../core/algorithm/table.ts';
 import { createHttpServer } from '../http/server.ts';
 import { createOperatorServer } from '../http/operator-server.ts';
@@ -59,10 +62,10 @@ export async function startService({ config, log, version, credentialsDirectory 
   const clock = systemClock;
   const random = createSystemRandom();
   const memory = createLockedMemory();
-  const coreDumpsOff = turnCoreDumpsOff();
+  const protection = protectMemory(memory);
 
   const ownRoot = canMakeKeyset(config) ? mintDemoToken(random, clock) : undefined;
-  const ownKeyset = ownRoot && new Map([[ownRoot.rootKeyId, lockMacaroonKey(ownRoot.secret, memory)]]);
+  const ownKeyset = ownRoot && new Map([[ownRoot.rootKeyId, ownMacaroonKey(ownRoot.secret, memory)]]);
   const auth = openAuth({ config, clock, memory, credentialsDirectory, ownKeyset });
 
   const publicKeyCache = createPublicKeyCache(PUBLIC_KEYS_CACHED);
@@ -106,9 +109,7 @@ export async function startService({ config, log, version, credentialsDirectory 
     },
   });
 
-  // The first locked slab was taken above, so VmLck tells whether locking works here.
-  memory.give(memory.take(1));
-  const degraded = weaknessesOf(readMemoryProtection(coreDumpsOff));
+  const degraded = weaknessesOf(protection);
   let isRngHealthy = random.isHealthy();
   const conditions = (): readonly Condition[] => [
     { name: 'config_loaded', isMet: true },
@@ -160,6 +161,12 @@ export async function startService({ config, log, version, credentialsDirectory 
       telemetry.event('info', 'stopped');
     },
   };
+}
+
+function ownMacaroonKey(secret: Buffer, memory: LockedMemory): Secret {
+  const key = lock(deriveMacaroonKey(secret), memory);
+  secret.fill(0);
+  return key;
 }
 
 /** Only an amnesiac service on loopback, to which nobody lends keys, may make its own. */

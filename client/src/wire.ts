@@ -1,0 +1,289 @@
+/** Generated from src/http/schemas.ts by `npm run generate -w client`. Do not edit: a test holds it against the schemas. */
+export interface CreateBody {
+  /** tenant or purpose */
+  tenant: string;
+  /** tenant or purpose */
+  purpose: string;
+  alg?: 'ed25519' | 'ml-dsa' | 'ed25519+ml-dsa' | 'mldsa65-ed25519-sha512' | 'x25519' | 'ml-kem' | 'x25519+ml-kem' | 'aes-256-gcm' | 'chacha20-poly1305';
+  parameter_set?: string;
+  input?: 'b3' | 'raw';
+  labels?: {
+    [k: string]: string;
+  };
+  /** 24h, 7d */
+  rotate_after?: string;
+  /** up to 4 KiB, sent to policy, never given back */
+  policy_hints?: {
+    [k: string]: unknown;
+  };
+  /** makes a mutation idempotent for 24 h; elsewhere a name in the log */
+  op_id?: string;
+}
+export interface DestroyBody {
+  /** makes a mutation idempotent for 24 h; elsewhere a name in the log */
+  op_id?: string;
+  /** 24h, 7d */
+  after?: string;
+}
+export interface ErrorAnswer {
+  error: ErrorItem;
+}
+export interface ErrorItem {
+  code:
+    | 'BadRequest'
+    | 'Unsupported'
+    | 'UnwrapFailed'
+    | 'NoCapability'
+    | 'PolicyDenied'
+    | 'PqPolicy'
+    | 'AttestationMissing'
+    | 'ExportForbidden'
+    | 'NotFound'
+    | 'Timeout'
+    | 'Conflict'
+    | 'NonceReuse'
+    | 'KeyState'
+    | 'TooLarge'
+    | 'Backpressure'
+    | 'QuotaExceeded'
+    | 'Internal'
+    | 'StoreUnavailable'
+    | 'AuditUnavailable'
+    | 'PolicyUnavailable'
+    | 'AuthUnavailable'
+    | 'ClockSkew';
+  message: string;
+  retryable: boolean;
+  hint?: string;
+  /** RFC 3339, UTC, milliseconds */
+  ts: string;
+  request_id: string;
+}
+export interface Key {
+  /** <tenant>/<purpose>/<alg>/<uuid>, optionally #v<N> */
+  kid: string;
+  /** tenant or purpose */
+  tenant: string;
+  /** tenant or purpose */
+  purpose: string;
+  alg: 'ed25519' | 'ml-dsa' | 'ed25519+ml-dsa' | 'mldsa65-ed25519-sha512' | 'x25519' | 'ml-kem' | 'x25519+ml-kem' | 'aes-256-gcm' | 'chacha20-poly1305';
+  parameter_set?: string;
+  input: 'b3' | 'raw';
+  state: 'enabled' | 'disabled' | 'scheduled' | 'destroyed';
+  labels: {
+    [k: string]: string;
+  };
+  /** 24h, 7d */
+  rotate_after?: string;
+  /** RFC 3339, UTC, milliseconds */
+  created_at: string;
+  current_version: number;
+  versions: Version[];
+}
+export interface Version {
+  /** <tenant>/<purpose>/<alg>/<uuid>, optionally #v<N> */
+  kid: string;
+  version: number;
+  state: 'enabled' | 'disabled' | 'scheduled' | 'destroyed';
+  /** RFC 3339, UTC, milliseconds */
+  created_at: string;
+  /** RFC 3339, UTC, milliseconds */
+  destroy_at?: string;
+  attestation_class: string;
+  public: PublicPart[];
+}
+export interface PublicPart {
+  alg: string;
+  /** standard base64 with padding */
+  pubkey_b64: string;
+  spki_pem?: string;
+  jwk?: {
+    [k: string]: string;
+  };
+}
+export interface KeyList {
+  keys: Key[];
+  next_cursor?: string;
+}
+export interface ListQuery {
+  /** tenant or purpose */
+  tenant?: string;
+  /** tenant or purpose */
+  purpose?: string;
+  alg?: 'ed25519' | 'ml-dsa' | 'ed25519+ml-dsa' | 'mldsa65-ed25519-sha512' | 'x25519' | 'ml-kem' | 'x25519+ml-kem' | 'aes-256-gcm' | 'chacha20-poly1305';
+  state?: 'enabled' | 'disabled' | 'scheduled' | 'destroyed';
+  /** key:value */
+  label?: string;
+  /** 1 to 1000, 100 when left out */
+  limit?: string;
+  cursor?: string;
+}
+export interface OpIdBody {
+  /** makes a mutation idempotent for 24 h; elsewhere a name in the log */
+  op_id?: string;
+}
+export interface PatchBody {
+  labels?: {
+    [k: string]: string;
+  };
+  rotate_after?: string | null;
+  /** makes a mutation idempotent for 24 h; elsewhere a name in the log */
+  op_id?: string;
+}
+export interface RewrapAnswer {
+  /** <tenant>/<purpose>/<alg>/<uuid>, optionally #v<N> */
+  kid: string;
+  alg: 'ed25519' | 'ml-dsa' | 'ed25519+ml-dsa' | 'mldsa65-ed25519-sha512' | 'x25519' | 'ml-kem' | 'x25519+ml-kem' | 'aes-256-gcm' | 'chacha20-poly1305';
+  /** standard base64 with padding */
+  wrapped_b64: string;
+  audit: {
+    index: number;
+    op_id: string;
+  };
+}
+export interface RewrapBody {
+  /** standard base64 with padding */
+  wrapped_b64: string;
+  /** standard base64 with padding */
+  aad_b64?: string;
+}
+export interface RotateAnswer {
+  /** <tenant>/<purpose>/<alg>/<uuid>, optionally #v<N> */
+  kid: string;
+  /** <tenant>/<purpose>/<alg>/<uuid>, optionally #v<N> */
+  previous: string;
+}
+export interface SignAnswer {
+  /** <tenant>/<purpose>/<alg>/<uuid>, optionally #v<N> */
+  kid: string;
+  /** BLAKE3, 64 lower-case hex digits */
+  payload_b3: string;
+  sigs: SignatureItem[];
+  attestation?: {
+    class: string;
+    evidence: string;
+  };
+  audit: {
+    index: number;
+    op_id: string;
+  };
+}
+export interface SignatureItem {
+  alg: string;
+  parameter_set?: string;
+  /** standard base64 with padding */
+  signature_b64: string;
+}
+export interface SignBatchAnswer {
+  items: (SignAnswer | ErrorAnswer)[];
+}
+export interface SignBatchBody {
+  items: SignBody[];
+}
+export interface SignBody {
+  /** <tenant>/<purpose>/<alg>/<uuid>, optionally #v<N> */
+  kid: string;
+  /** BLAKE3, 64 lower-case hex digits */
+  payload_b3?: string;
+  /** standard base64 with padding */
+  payload_b64?: string;
+  /** standard base64 with padding */
+  context_b64?: string;
+  policy?: {
+    produce_hybrid?: boolean;
+  };
+  /** makes a mutation idempotent for 24 h; elsewhere a name in the log */
+  op_id?: string;
+  /** evidence of key residency, where custody gives any */
+  attest?: boolean;
+}
+export interface Token {
+  client_id: string;
+  scopes: string[];
+  caveats: string[];
+  /** RFC 3339, UTC, milliseconds */
+  expires: string;
+}
+export interface UnwrapAnswer {
+  /** <tenant>/<purpose>/<alg>/<uuid>, optionally #v<N> */
+  kid: string;
+  alg: 'ed25519' | 'ml-dsa' | 'ed25519+ml-dsa' | 'mldsa65-ed25519-sha512' | 'x25519' | 'ml-kem' | 'x25519+ml-kem' | 'aes-256-gcm' | 'chacha20-poly1305';
+  /** standard base64 with padding */
+  plaintext_key_b64: string;
+  audit: {
+    index: number;
+    op_id: string;
+  };
+}
+export interface UnwrapBody {
+  /** standard base64 with padding */
+  wrapped_b64: string;
+  /** <tenant>/<purpose>/<alg>/<uuid>, optionally #v<N> */
+  kid?: string;
+  /** standard base64 with padding */
+  aad_b64?: string;
+}
+export interface VerifyAnswer {
+  ok: boolean;
+  details: {
+    mode: 'or' | 'pq_only' | 'and';
+    checked: {
+      alg: string;
+      /** <tenant>/<purpose>/<alg>/<uuid>, optionally #v<N> */
+      kid: string;
+      ok: boolean;
+    }[];
+    degraded?: boolean;
+  };
+  cache_age_ms?: number;
+}
+export interface VerifyBatchAnswer {
+  items: (VerifyAnswer | ErrorAnswer)[];
+}
+export interface VerifyBatchBody {
+  items: VerifyBody[];
+}
+export interface VerifyBody {
+  /** <tenant>/<purpose>/<alg>/<uuid>, optionally #v<N> */
+  kid?: string;
+  kid_set?: string[];
+  /** BLAKE3, 64 lower-case hex digits */
+  payload_b3?: string;
+  /** standard base64 with padding */
+  payload_b64?: string;
+  sigs: SignatureItem[];
+  /** standard base64 with padding */
+  context_b64?: string;
+  policy?: {
+    mode?: 'or' | 'pq_only' | 'and';
+  };
+}
+export interface WrapAnswer {
+  /** <tenant>/<purpose>/<alg>/<uuid>, optionally #v<N> */
+  kid: string;
+  alg: 'ed25519' | 'ml-dsa' | 'ed25519+ml-dsa' | 'mldsa65-ed25519-sha512' | 'x25519' | 'ml-kem' | 'x25519+ml-kem' | 'aes-256-gcm' | 'chacha20-poly1305';
+  /** standard base64 with padding */
+  wrapped_b64: string;
+  /** standard base64 with padding */
+  plaintext_key_b64?: string;
+  audit: {
+    index: number;
+    op_id: string;
+  };
+}
+export interface WrapBody {
+  /** <tenant>/<purpose>/<alg>/<uuid>, optionally #v<N> */
+  kid: string;
+  /** standard base64 with padding */
+  plaintext_key_b64?: string;
+  /** bytes of a generated key */
+  size?: number;
+  return_plaintext?: boolean;
+  /** standard base64 with padding */
+  aad_b64?: string;
+  kem_mode?: 'hybrid' | 'classical' | 'pq';
+  /** standard base64 with padding */
+  nonce_b64?: string;
+  /** makes a mutation idempotent for 24 h; elsewhere a name in the log */
+  op_id?: string;
+}
