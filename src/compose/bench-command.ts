@@ -15,6 +15,7 @@ const SECONDS = 2;
 const ROUNDS = 3;
 const START_UP_RUNS = 6;
 const MEMORY_STEP = 100_000;
+const MEMORY_PART = 'memory';
 
 /** `--quick`: does it run at all; its figures are worth little. */
 const QUICK = { seconds: 0.2, rounds: 1, startUpRuns: 2, memoryStep: 1000 } as const;
@@ -33,7 +34,7 @@ export function makeBenchCommand({ stopped }: BenchDeps): Command {
       seconds: `how long each measurement lasts; ${SECONDS} when left out`,
       rounds: `how often all is measured; ${ROUNDS} when left out`,
       only: 'the operations and parts whose name contains this',
-      memory: 'resident memory over a million signatures as well',
+      memory: 'resident memory over a million signatures as well; --only memory is that alone',
       quick: 'one round of short windows: whether it runs, not how fast',
       check: 'exit 3 when a target is missed',
       markdown: 'write the report to this file as well',
@@ -50,7 +51,7 @@ export function makeBenchCommand({ stopped }: BenchDeps): Command {
         seconds: positive(parsed, 'seconds') ?? (isQuick ? QUICK.seconds : SECONDS),
         rounds: Math.ceil(positive(parsed, 'rounds') ?? (isQuick ? QUICK.rounds : ROUNDS)),
         startUpRuns: isQuick ? QUICK.startUpRuns : START_UP_RUNS,
-        memoryStep: flags['memory'] === true ? (isQuick ? QUICK.memoryStep : MEMORY_STEP) : undefined,
+        memoryStep: flags['memory'] === true || only === MEMORY_PART ? (isQuick ? QUICK.memoryStep : MEMORY_STEP) : undefined,
         only, signal: abort.signal,
         progress: (line) => io.err(`${line}\n`),
       }).catch((fault: unknown) => {

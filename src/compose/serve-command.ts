@@ -44,14 +44,15 @@ export function makeServeCommand({ stopped, version }: ServeDeps): Command {
 /** Lines are written in blocks, a few times a second: a line per operation is not a system call each. */
 function openLog() {
   const destination = new sonicBoom.SonicBoom({ fd: STDERR, sync: false, minLength: LOG_BLOCK_BYTES, maxLength: LOG_WAITING_MAX_BYTES });
-  // A reader that has gone away stops the log, never the service.
-  destination.on('error', () => undefined);
+  // A reader that has gone away stops the log, never the service; flushing to it would wait for ever.
+  let isBroken = false;
+  destination.on('error', () => { isBroken = true; });
   const timer = setInterval(() => destination.flush(), FLUSH_MS).unref();
   return {
     lines: createLogLines(destination),
     close() {
       clearInterval(timer);
-      destination.flushSync();
+      if (!isBroken) destination.flushSync();
     },
   };
 }

@@ -26,7 +26,8 @@ let latest = { ms: Number.NaN, text: '' };
 export function parseDuration(text: string): number | undefined {
   const match = DURATION.exec(text);
   if (match === null) return undefined;
-  return Number(match[1]) * UNIT_MS[match[2] as keyof typeof UNIT_MS];
+  const ms = Number(match[1]) * UNIT_MS[match[2] as keyof typeof UNIT_MS];
+  return Number.isSafeInteger(ms) ? ms : undefined;
 }
 
 /** The shortest text that `parseDuration` reads back to the same length. */

@@ -58,7 +58,7 @@ export function createHttpServer(deps: HttpDeps): FastifyInstance {
 
   const refuse = (fault: unknown, request: FastifyRequest, reply: FastifyReply): FastifyReply => {
     const refusal = errorOf(fault);
-    if (!isReported(fault)) telemetry.refused(refusal.code, { requestId: request.id, corrId: corrIdOf(request), ...peerField(request), ...(refusal.hint !== undefined && { reason: refusal.hint }), ...(refusal.code === 'Internal' && { cause: refusal.cause }) });
+    if (!refusal.isReported) telemetry.refused({ refusal, requestId: request.id, corrId: corrIdOf(request), peer: peerOf(request) });
     reply.headers(idsOf(request));
     if (refusal.retryAfterS !== undefined) reply.header('retry-after', refusal.retryAfterS);
     return reply.code(refusal.status).send(renderError(refusal, request.id));
@@ -68,7 +68,7 @@ export function createHttpServer(deps: HttpDeps): FastifyInstance {
   const refuseBroken = (fault: Error, socket: Socket): void => {
     const requestId = random.uuidv7();
     const refusal = errorOf(fault);
-    telemetry.refused(refusal.code, { requestId, corrId: requestId, ...(refusal.hint !== undefined && { reason: refusal.hint }) });
+    telemetry.refused({ refusal, requestId, corrId: requestId, peer: socket.remoteAddress });
     if (socket.writable) socket.end(rawAnswer(refusal, requestId));
     else socket.destroy();
   };
@@ -137,16 +137,6 @@ function urlsOf({ path }: Route): readonly string[] {
   return path.includes('{kid}')
     ? [':tenant/:purpose/:alg/:id', ':kid'].map((kid) => BASE_PATH + path.replace('{kid}', kid))
     : [BASE_PATH + path];
-}
-
-function peerField(request: FastifyRequest): { peer?: string } {
-  const peer = peerOf(request);
-  return peer === undefined ? {} : { peer };
-}
-
-/** Refusals of operations have been counted by the operation itself. */
-function isReported(fault: unknown): boolean {
-  return fault instanceof KmsError && fault.isReported;
 }
 
 /** More connections than allowed, in all or from one peer, are closed before anything is read. */

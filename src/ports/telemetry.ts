@@ -1,30 +1,30 @@
-import type { ErrorCode } from '../core/errors.ts';
+import type { KmsError } from '../core/errors.ts';
+import type { VersionRecord } from '../core/key/record.ts';
 
-/** One finished operation, for metrics and the log. Never a payload, a token or a secret. */
-export interface OperationReport {
+/** One request, or one item of a batch, as it ended. Never a payload, a token or a secret. */
+export interface RequestReport {
+  readonly corrId: string;
+  readonly requestId: string;
+  readonly peer: string | undefined;
+  /** Why it failed; its cause is for the log only. */
+  readonly refusal: KmsError | undefined;
+}
+
+export interface OperationReport extends RequestReport {
   readonly op: string;
+  readonly opId: string;
   readonly alg: string;
   /** `ok`, `invalid` or an error code. */
   readonly result: string;
   readonly latencyMs: number;
-  readonly corrId: string;
-  readonly requestId: string;
-  readonly opId?: string;
-  readonly peer?: string;
-  readonly tenant?: string;
-  readonly kidHash?: string;
-  readonly kid?: string;
-  readonly attestationClass?: string;
-  /** Why it failed, in our own words. */
-  readonly reason?: string;
-  /** A fault of ours, for `Internal` only. */
-  readonly cause?: unknown;
+  readonly tenant: string | undefined;
+  readonly version: VersionRecord | undefined;
 }
 
 export interface Telemetry {
   operation(report: OperationReport): void;
   /** A refusal before any operation: no token, too large, unknown path. */
-  refused(code: ErrorCode, report: Omit<OperationReport, 'op' | 'alg' | 'result' | 'latencyMs'>): void;
+  refused(report: RequestReport & { readonly refusal: KmsError }): void;
   /** A fact about the service itself: `event` is a fixed word, `fields` say the rest. */
   event(level: 'info' | 'warn' | 'error', event: string, fields?: Readonly<Record<string, string | number | boolean>>): void;
 }

@@ -1,3 +1,4 @@
+import type { Actor } from '../core/log/entry.ts';
 import type { Caveats } from '../core/macaroon/caveats.ts';
 import type { Macaroon } from '../core/macaroon/codec.ts';
 import type { TokenIdentity } from '../core/macaroon/identifier.ts';
@@ -60,8 +61,12 @@ export function makeAuthenticate({ capabilities, clock, audit, limits }: Authent
 
     checkTime(read.caveats, Math.max(clock.wallMs(), audit.lastEntryMs()), limits);
     checkConnection(read.caveats, connection);
-    return { identity, caveats: read.caveats, caveatTexts: read.caveatTexts, caveatNames, ...connection };
+    return { identity, actor: actorOf(identity, connection), caveats: read.caveats, caveatTexts: read.caveatTexts, caveatNames, ...connection };
   };
+}
+
+function actorOf({ clientId, rootKeyId, tokenId }: TokenIdentity, { via, peer }: Connection): Actor {
+  return { client_id: clientId, root_key_id: rootKeyId, token_id: tokenId, via, peer };
 }
 
 function decode(token: string): Pick<ReadToken, 'macaroon' | 'identity'> {

@@ -9,6 +9,8 @@ import type { PolicyAnswer } from '../ports/policy.ts';
 /** Who asks: a token whose chain and standing caveats held, and the connection it came by. */
 export interface Caller {
   readonly identity: TokenIdentity;
+  /** The same as the audit log names it. */
+  readonly actor: Actor;
   readonly caveats: Caveats;
   readonly caveatTexts: readonly string[];
   readonly caveatNames: CaveatNames;
@@ -30,11 +32,10 @@ export interface Call {
   readonly caller?: Caller;
   readonly actor: Actor;
   readonly corrId: string;
-  readonly requestId: string;
   readonly op: Op;
   readonly opId: string;
   readonly startedNs: bigint;
-  subject?: Subject;
+  subject: Subject | undefined;
 }
 
 /** A call that somebody makes; the service's own calls have no caller. */
@@ -50,25 +51,21 @@ export interface Outcome {
   readonly generation?: number;
 }
 
-export function actorOf(caller: Caller): Actor {
-  const { identity, via, peer } = caller;
-  const actor = { client_id: identity.clientId, root_key_id: identity.rootKeyId, token_id: identity.tokenId, via };
-  return peer === undefined ? actor : { ...actor, peer };
-}
-
 /** The audit entry of a call as it stands. */
-export function eventOf(call: Call, { inputHash, result, reason, policy, generation }: Outcome): AuditEvent {
-  const { subject } = call;
+export function eventOf({ op, opId, corrId, actor, subject }: Call, { inputHash, result, reason, policy, generation }: Outcome): AuditEvent {
   return {
-    op: call.op,
-    op_id: call.opId,
-    corr_id: call.corrId,
-    ...(subject && { tenant: subject.key.tenant, kid: subject.version.kid, alg: subject.key.alg, purpose: subject.key.purpose }),
+    op,
+    op_id: opId,
+    corr_id: corrId,
+    tenant: subject?.key.tenant,
+    kid: subject?.version.kid,
+    alg: subject?.key.alg,
+    purpose: subject?.key.purpose,
     input_hash: inputHash,
     result,
-    ...(reason !== undefined && { reason }),
-    actor: call.actor,
-    ...(policy && { policy: { mode: policy.mode, ...(policy.decisionId !== undefined && { decision_id: policy.decisionId }) } }),
-    ...(generation !== undefined && { generation }),
+    reason,
+    actor,
+    policy: policy && { mode: policy.mode, decision_id: policy.decisionId },
+    generation,
   };
 }

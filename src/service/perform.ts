@@ -5,7 +5,6 @@ import type { Telemetry } from '../ports/telemetry.ts';
 import type { Caller, ClientCall } from './call.ts';
 import type { ClockGuard } from './clock-guard.ts';
 import { KmsError } from '../core/errors.ts';
-import { actorOf } from './call.ts';
 
 export interface PerformDeps {
   readonly clock: Clock;
@@ -32,7 +31,7 @@ const CLOCK_FREE: ReadonlySet<Op> = new Set(['verify']);
 
 export function makePerform({ clock, random, telemetry, clockGuard }: PerformDeps): Perform {
   const run = async <T>(caller: Caller, op: Op, opId: string | undefined, work: (call: ClientCall) => Promise<T>): Promise<T> => {
-    const call: ClientCall = { caller, actor: actorOf(caller), corrId: caller.corrId, requestId: caller.requestId, op, opId: opId ?? random.uuidv7(), startedNs: clock.monotonicNs() };
+    const call: ClientCall = { caller, actor: caller.actor, corrId: caller.corrId, op, opId: opId ?? random.uuidv7(), startedNs: clock.monotonicNs(), subject: undefined };
     try {
       if (!CLOCK_FREE.has(op)) clockGuard.require();
       const answer = await work(call);
@@ -46,20 +45,16 @@ export function makePerform({ clock, random, telemetry, clockGuard }: PerformDep
     }
   };
 
-  const report = (call: ClientCall, result: string, refusal?: KmsError): void => {
-    const { subject, caller } = call;
+  const report = ({ op, opId, caller, subject, startedNs }: ClientCall, result: string, refusal?: KmsError): void => {
     telemetry.operation({
-      op: call.op,
+      op, opId, result, refusal,
       alg: subject?.key.alg ?? 'none',
-      result,
-      latencyMs: Number(clock.monotonicNs() - call.startedNs) / 1e6,
-      corrId: call.corrId,
-      requestId: call.requestId,
-      opId: call.opId,
-      ...(caller.peer !== undefined && { peer: caller.peer }),
-      ...(subject && { tenant: subject.key.tenant, kid: subject.version.kid, kidHash: subject.version.kidHash, attestationClass: subject.version.attestationClass }),
-      ...(refusal?.hint !== undefined && { reason: refusal.hint }),
-      ...(refusal?.code === 'Internal' && { cause: refusal.cause }),
+      latencyMs: Number(clock.monotonicNs() - startedNs) / 1e6,
+      corrId: caller.corrId,
+      requestId: caller.requestId,
+      peer: caller.peer,
+      tenant: subject?.key.tenant,
+      version: subject?.version,
     });
   };
 

@@ -65,6 +65,9 @@ export function auditLogContract(name: string, open: () => Promise<LogUnderTest>
 const BASE = 'core/audit/ed25519/01890000-0000-7000-8000-000000000001';
 const OTHER = 'core/audit/ed25519/01890000-0000-7000-8000-000000000002';
 
-function eventOf(opId: string): AuditEvent {
-  return { op: 'sign', op_id: opId, corr_id: 'c', input_hash: '00', result: 'ok', actor: { via: 'tcp', client_id: 'me' } };
+export function eventOf(opId: string): AuditEvent {
+  return {
+    op: 'sign', op_id: opId, corr_id: 'c', input_hash: '00', result: 'ok', actor: { via: 'tcp', client_id: 'me' },
+    tenant: undefined, kid: undefined, alg: undefined, purpose: undefined, reason: undefined, policy: undefined, generation: undefined,
+  };
 }

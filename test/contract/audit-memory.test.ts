@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { createMemoryLog } from '../../src/adapters/audit-memory/log.ts';
 import { createSystemRandom } from '../../src/adapters/system/random.ts';
-import { auditLogContract } from './audit-log.ts';
+import { auditLogContract, eventOf } from './audit-log.ts';
 
 function openLog(keptMaxBytes: number) {
   let wallMs = 1_700_000_000_000;
@@ -15,7 +15,7 @@ auditLogContract('memory', async () => openLog(1 << 24));
 describe('the log in RAM', () => {
   test('keeps its newest entries up to its size, forgets the oldest, and never renumbers', async () => {
     const { log } = openLog(20_000);
-    for (let i = 0; i < 5000; i++) await log.append([{ op: 'sign', op_id: `op${i}`, corr_id: 'c', input_hash: '00', result: 'ok', actor: { via: 'tcp' } }]);
+    for (let i = 0; i < 5000; i++) await log.append([eventOf(`op${i}`)]);
     expect(log.size()).toBe(5000);
     expect(log.entry(0)).toBeUndefined();
     expect(log.entry(5000)).toBeUndefined();

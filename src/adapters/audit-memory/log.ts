@@ -48,7 +48,7 @@ export function createMemoryLog({ clock, random, keptMaxBytes }: MemoryLogDeps):
       boot_id: bootId,
       ts: formatRfc3339(lastEntryMs),
       mono_ns: clock.monotonicNs().toString(),
-      ...(event.kid !== undefined && { key_seq: countUp(keySeqs, event.kid.slice(0, event.kid.lastIndexOf('#'))) }),
+      key_seq: event.kid === undefined ? undefined : countUp(keySeqs, event.kid.slice(0, event.kid.lastIndexOf('#'))),
     };
   };
 

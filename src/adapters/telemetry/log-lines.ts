@@ -8,7 +8,7 @@ export interface LogLines {
 export function createLogLines(destination: { write(line: string): unknown }): LogLines {
   return {
     write(level, fields) {
-      destination.write(`${JSON.stringify({ level, ts: formatRfc3339(Date.now()), service: 'ron-kms', ...fields })}\n`);
+      destination.write(`{"level":"${level}","ts":"${formatRfc3339(Date.now())}","service":"ron-kms",${JSON.stringify(fields).slice(1)}\n`);
     },
   };
 }

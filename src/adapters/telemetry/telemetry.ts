@@ -1,7 +1,8 @@
-import type { OperationReport, Telemetry } from '../../ports/telemetry.ts';
-import type { Metrics } from './metrics.ts';
+import type { VersionRecord } from '../../core/key/record.ts';
+import type { OperationReport, RequestReport, Telemetry } from '../../ports/telemetry.ts';
 import type { LogLines } from './log-lines.ts';
-import { KmsError, rejectReasons } from '../../core/errors.ts';
+import type { Metrics } from './metrics.ts';
+import { KmsError } from '../../core/errors.ts';
 
 export interface TelemetryDeps {
   readonly metrics: Metrics;
@@ -11,29 +12,17 @@ export interface TelemetryDeps {
 }
 
 export function createTelemetry({ metrics, log, redactLevel }: TelemetryDeps): Telemetry {
-  const keyFields: Readonly<Record<typeof redactLevel, (kid: string, kidHash: string) => Readonly<Record<string, string | number>>>> = {
-    hashes: (kid, kidHash) => ({ kid_hash: kidHash, kid_version: versionOf(kid) }),
-    lengths: (kid) => ({ kid_length: kid.length }),
-    none: (kid) => ({ kid: kid.replace('#v', '@') }),
-  };
-  const fieldsOf = ({ corrId, requestId, opId, tenant, kid, kidHash, peer, attestationClass, reason, cause }: Omit<OperationReport, 'op' | 'alg' | 'result' | 'latencyMs'>) => ({
-    corr_id: corrId, request_id: requestId, op_id: opId, tenant,
-    ...(kid !== undefined && kidHash !== undefined && keyFields[redactLevel](kid, kidHash)),
-    peer, attestation_class: attestationClass, reason,
-    ...(cause !== undefined && { fault: describeFault(cause) }),
-  });
-
+  const linesOf = operationFields[redactLevel];
   return {
     operation(report) {
-      const { op, alg, result, latencyMs } = report;
-      metrics.operation(op, alg, result, latencyMs / 1000);
-      const isRefusal = result in rejectReasons;
-      if (isRefusal) metrics.rejected(result as keyof typeof rejectReasons);
-      log.write(levelOf(result), { event: op, alg, result, latency_ms: Math.round(latencyMs * 1000) / 1000, ...fieldsOf(report) });
+      metrics.operation(report.op, report.alg, report.result, report.latencyMs / 1000);
+      if (report.refusal !== undefined) metrics.rejected(report.refusal.code);
+      log.write(levelOf(report), linesOf(report));
     },
-    refused(code, report) {
-      metrics.rejected(code);
-      log.write(levelOf(code), { event: 'refused', result: code, ...fieldsOf(report) });
+    refused(report) {
+      const { refusal, corrId, requestId, peer } = report;
+      metrics.rejected(refusal.code);
+      log.write(levelOf(report), { event: 'refused', result: refusal.code, corr_id: corrId, request_id: requestId, peer, reason: refusal.hint, fault: faultOf(refusal) });
     },
     event(level, event, fields) {
       log.write(level, { event, ...fields });
@@ -41,18 +30,42 @@ export function createTelemetry({ metrics, log, redactLevel }: TelemetryDeps): T
   };
 }
 
-function levelOf(result: string): 'info' | 'error' {
-  return result === 'Internal' ? 'error' : 'info';
+type Fields = Readonly<Record<string, string | number | undefined>>;
+
+/** The line of an operation (DESIGN §11), by how much it may say of the key. */
+const operationFields: Readonly<Record<TelemetryDeps['redactLevel'], (report: OperationReport) => Fields>> = {
+  hashes: (report) => fieldsOf(report, report.version?.kidHash, report.version?.version),
+  lengths: (report) => ({ ...fieldsOf(report, undefined, undefined), kid_length: report.version?.kid.length }),
+  none: (report) => ({ ...fieldsOf(report, report.version?.kidHash, report.version?.version), 'kid@v': report.version && kidAtVersion(report.version) }),
+};
+
+/** Absent fields stay undefined, and are left out of the line. */
+function fieldsOf({ op, alg, result, latencyMs, corrId, requestId, opId, tenant, version, peer, refusal }: OperationReport, kidHash: string | undefined, kidVersion: number | undefined): Fields {
+  return {
+    event: op, alg, result,
+    latency_ms: Math.round(latencyMs * 1000) / 1000,
+    corr_id: corrId, request_id: requestId, op_id: opId, tenant,
+    kid_hash: kidHash, kid_version: kidVersion,
+    peer,
+    attestation_class: version?.attestationClass,
+    reason: refusal?.hint,
+    fault: refusal && faultOf(refusal),
+  };
+}
+
+function kidAtVersion({ kid }: VersionRecord): string {
+  return kid.replace('#v', '@');
+}
+
+function levelOf({ refusal }: RequestReport): 'info' | 'error' {
+  return refusal?.code === 'Internal' ? 'error' : 'info';
 }
 
 /** A fault of ours by its kind and place: its message could carry what it was about. */
-function describeFault(cause: unknown): string {
+function faultOf({ code, cause }: KmsError): string | undefined {
+  if (code !== 'Internal') return undefined;
   if (cause instanceof KmsError) return cause.code;
   if (!(cause instanceof Error)) return 'not an error';
   const places = (cause.stack ?? '').split('\n').filter((line) => line.startsWith('    at ')).slice(0, 4);
   return [cause.name, ...places.map((line) => line.trim())].join(' | ');
-}
-
-function versionOf(kid: string): number {
-  return Number(kid.slice(kid.lastIndexOf('#v') + 2));
 }

@@ -13,6 +13,7 @@ const mlDsa = signatureSchemes['ML-DSA-65'];
 
 /** M' for a message and a context of 0 to 255 bytes. */
 export function compositeMessage(message: Uint8Array, context: Uint8Array): Buffer {
+  if (context.length > 255) throw new RangeError('a context is at most 255 bytes');
   const digest = createHash('sha512').update(message).digest();
   return Buffer.concat([PREFIX, COMPOSITE_LABEL, Buffer.of(context.length), context, digest]);
 }

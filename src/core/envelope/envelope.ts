@@ -60,7 +60,7 @@ export function parseEnvelope(bytes: Buffer): Envelope {
   const kemId = bytes.readUInt16BE(4);
   const kdfId = bytes.readUInt16BE(6);
   const encBytes = aead === undefined ? undefined : encLength(kid, kemId, kdfId, aead);
-  if (aead === undefined || encBytes === undefined || bytes.length < headerEnd + encBytes + 1 + AEAD_TAG_BYTES) throw unwrapFailed();
+  if (aead === undefined || encBytes === undefined || !isCiphertextLength(bytes.length - headerEnd - encBytes)) throw unwrapFailed();
   return {
     kid: { ...kid, version: kid.version },
     aead,
@@ -74,6 +74,10 @@ export function parseEnvelope(bytes: Buffer): Envelope {
 export function suits(envelope: Envelope, spec: KeySpec): boolean {
   if (spec.kind === 'aead') return envelope.aead === spec.aead && envelope.header.readUInt16BE(4) === NONE;
   return spec.kind === 'kem' && envelope.header.readUInt16BE(4) === spec.kem.kemId;
+}
+
+function isCiphertextLength(lengthBytes: number): boolean {
+  return lengthBytes > AEAD_TAG_BYTES && lengthBytes <= PLAINTEXT_BYTES_MAX + AEAD_TAG_BYTES;
 }
 
 /** How long `enc` is: by the suite, which must be one that the kid's algorithm can have. */

@@ -8,26 +8,26 @@ export interface Actor {
   readonly root_key_id?: string;
   readonly token_id?: string;
   readonly via: string;
-  readonly peer?: string;
+  readonly peer?: string | undefined;
 }
 
-/** What an operation says of itself (DESIGN §8); never a payload. */
+/** What an operation says of itself (DESIGN §8); never a payload. What is undefined is left out of the entry. */
 export interface AuditEvent {
   readonly op: Op;
   readonly op_id: string;
   readonly corr_id: string;
-  readonly tenant?: string;
-  readonly kid?: string;
-  readonly alg?: string;
-  readonly purpose?: string;
+  readonly tenant: string | undefined;
+  readonly kid: string | undefined;
+  readonly alg: string | undefined;
+  readonly purpose: string | undefined;
   /** BLAKE3, 64 lower-case hex. */
   readonly input_hash: string;
   /** `ok`, `invalid`, `intent` or an error code. */
   readonly result: string;
-  readonly reason?: string;
+  readonly reason: string | undefined;
   readonly actor: Actor;
-  readonly policy?: { readonly mode: string; readonly decision_id?: string };
-  readonly generation?: number;
+  readonly policy: { readonly mode: string; readonly decision_id: string | undefined } | undefined;
+  readonly generation: number | undefined;
 }
 
 /** What the log adds as it takes an event in: its place in time and in the key's own count. */
@@ -37,7 +37,7 @@ export interface AuditStamp {
   readonly boot_id: string;
   readonly ts: string;
   readonly mono_ns: string;
-  readonly key_seq?: number;
+  readonly key_seq: number | undefined;
 }
 
 const ENTRY_VERSION = 1;

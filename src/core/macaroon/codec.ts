@@ -28,7 +28,7 @@ const FIELD = { eos: 0, location: 1, identifier: 2, verificationId: 4, signature
 export function decodeToken(token: string): Macaroon | undefined {
   if (token.length > TOKEN_CHARS_MAX) return undefined;
   const bytes = decodeBase64Url(token);
-  return bytes === undefined || bytes.length > MACAROON_BYTES_MAX ? undefined : decode(new Reader(bytes));
+  return bytes === undefined ? undefined : decode(new Reader(bytes));
 }
 
 export function encodeToken({ identifier, caveats, signature }: Macaroon): string {

@@ -1,0 +1,98 @@
+import type { Report } from './bench.ts';
+import type { Figure } from './figures.ts';
+import type { TargetLine } from './targets.ts';
+import { describeMachine } from './machine.ts';
+
+/** A table as rows of cells; the first row is the head, the first column text, the others numbers. */
+type Table = readonly (readonly string[])[];
+
+interface Section {
+  readonly title: string;
+  readonly table: Table;
+  readonly notes: readonly string[];
+}
+
+/** For a terminal. */
+export function reportAsText(report: Report): string {
+  const sections = sectionsOf(report).map(({ title, table, notes }) => [title, ...alignedRows(table), ...notes, ''].join('\n'));
+  return [describeMachine(report.machine), `${howMeasured(report)}\n`, ...sections].join('\n');
+}
+
+/** For docs/bench.md. */
+export function reportAsMarkdown(report: Report, commandLine: string): string {
+  const sections = sectionsOf(report).map(({ title, table, notes }) => [`## ${title}`, '', ...markdownRows(table), '', ...notes.flatMap((note) => [note, ''])].join('\n'));
+  return [
+    '# Benchmark', '',
+    `Written by \`${commandLine}\` on ${report.date.slice(0, 10)}; run it again on your own machine before you compare.`, '',
+    `Machine: ${describeMachine(report.machine)}.`, '', howMeasured(report), '', ...sections,
+  ].join('\n');
+}
+
+function howMeasured({ options: { seconds, rounds } }: Report): string {
+  return `Windows of ${seconds} s after a warm-up of half that, ${rounds} ${rounds === 1 ? 'round' : 'rounds'}; each figure is the median of the rounds, each ratio the median of the ratios within a round. Load generator and service share the cores.`;
+}
+
+function sectionsOf({ operations, raw, targets, startUp, memory }: Report): readonly Section[] {
+  return [
+    {
+      title: 'Targets',
+      table: targetTable(targets),
+      notes: ['By CPU: the same ratio of processor times, which holds still when something else runs on the machine; the target is on the figure.'],
+    },
+    {
+      title: 'Operations',
+      table: operationTable(operations),
+      notes: ['A batch counts its 64 items. x echo: against a bare fastify that sends the body back, at as many connections. x raw: against the primitive below.', ...operations.flatMap(failureNote)],
+    },
+    {
+      title: 'Primitives, no HTTP',
+      table: [['primitive', 'per s', 'CPU us'], ...raw.map(({ name, perSecond, cpuUsPerOp }) => [name, whole(perSecond), short(cpuUsPerOp)])],
+      notes: ['ML-DSA and the composite with 4 in flight on the thread pool, the others on one thread.'],
+    },
+    { title: 'Start-up', table: [['run', 'ms'], ...(startUp?.runsMs ?? []).map((ms, run) => [run === 0 ? 'first, nothing compiled' : `${run + 1}`, whole(ms)])], notes: [] },
+    { title: 'Memory', table: [['signatures', 'RSS MiB'], ...(memory?.points ?? []).map(({ operations, rssMib }) => [whole(operations), whole(rssMib)])], notes: [] },
+  ].filter(({ table }) => table.length > 1);
+}
+
+function targetTable(targets: readonly TargetLine[]): Table {
+  const rows = targets.map(({ what, figure, byCpu, unit, bound, isMet }) => {
+    const target = 'atLeast' in bound ? `at least ${bound.atLeast}` : `below ${bound.below}`;
+    return [what, withUnit(short(figure), unit), short(byCpu), withUnit(target, unit), isMet ? 'met' : 'MISSED'];
+  });
+  return [['target', 'figure', 'by CPU', 'wanted', ''], ...rows];
+}
+
+function operationTable(operations: readonly Figure[]): Table {
+  const rows = operations.map(({ name, connections, perSecond, cpuUsPerOp, latencyMs, overEcho, overEchoByCpu, overRaw, failures }) => [
+    name, whole(connections ?? 0), whole(perSecond), ...[latencyMs?.p50, latencyMs?.p95, latencyMs?.p99, latencyMs?.max].map(short), short(cpuUsPerOp), short(overEcho), short(overEchoByCpu), short(overRaw),
+    failures === 0 ? '' : `${failures} FAILED`,
+  ]);
+  return [['operation', 'conns', 'per s', 'p50 ms', 'p95 ms', 'p99 ms', 'max ms', 'CPU us', 'x echo', 'by CPU', 'x raw', ''], ...rows];
+}
+
+function failureNote({ name, connections, failures, firstFailure }: Figure): readonly string[] {
+  return failures === 0 ? [] : [`FAILED: ${name} at ${connections} connections: ${failures} answers, the first: ${firstFailure}`];
+}
+
+function alignedRows(table: Table): readonly string[] {
+  const widths = (table[0] ?? []).map((_, column) => Math.max(...table.map((row) => row[column]?.length ?? 0)));
+  return table.map((row) => `  ${row.map((cell, column) => (column === 0 ? cell.padEnd(widths[column] ?? 0) : cell.padStart(widths[column] ?? 0))).join('  ')}`.trimEnd());
+}
+
+function markdownRows([head = [], ...rows]: Table): readonly string[] {
+  return [head, head.map((_, column) => (column === 0 ? '---' : '---:')), ...rows].map((cells) => `| ${cells.join(' | ')} |`);
+}
+
+function withUnit(text: string, unit: string): string {
+  return unit === '' ? text : `${text} ${unit}`;
+}
+
+function whole(value: number): string {
+  return Math.round(value).toLocaleString('en');
+}
+
+/** Three digits or so, as no more of them mean anything. */
+function short(value: number | undefined): string {
+  if (value === undefined) return '';
+  return value >= 100 ? whole(value) : value.toFixed(value >= 10 ? 1 : 2);
+}
