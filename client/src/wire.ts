@@ -118,6 +118,7 @@ export interface ListQuery {
   limit?: string;
   cursor?: string;
 }
+export interface NoQuery {}
 export interface OpIdBody {
   /** makes a mutation idempotent for 24 h; elsewhere a name in the log */
   op_id?: string;

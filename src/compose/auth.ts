@@ -70,7 +70,7 @@ export function openAuth({ config: { settings }, clock, memory, credentialsDirec
       path,
       isPrivate: true,
       parse: (bytes) => parseKeyset(bytes, memory),
-      // The old keys are zeroed with their slots once no check under way can still hold them.
+      // Nobody holds a key across a turn of the event loop: the old ones are zeroed and their slots given back.
       onSwap: (previous) => setImmediate(() => { for (const key of previous.values()) key.destroy(); }),
     });
   }

@@ -9,10 +9,12 @@ const HIDDEN = '[secret]';
  */
 export class Secret {
   #bytes: Buffer | undefined;
+  readonly #release: (bytes: Buffer) => void;
 
-  /** Takes the buffer over: the caller must not keep it. */
-  constructor(bytes: Buffer) {
+  /** Takes the buffer over: the caller must not keep it. `release` zeroes it and may use it again. */
+  constructor(bytes: Buffer, release: (bytes: Buffer) => void = (own) => own.fill(0)) {
     this.#bytes = bytes;
+    this.#release = release;
   }
 
   /** The bytes themselves, not a copy; throws once destroyed. */
@@ -23,8 +25,9 @@ export class Secret {
 
   /** Overwrites the bytes with zeros. Safe to call twice. */
   destroy(): void {
-    this.#bytes?.fill(0);
+    const bytes = this.#bytes;
     this.#bytes = undefined;
+    if (bytes !== undefined) this.#release(bytes);
   }
 
   toString(): string {

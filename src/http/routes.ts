@@ -17,6 +17,8 @@ export interface Route {
   readonly body?: TSchema;
   readonly query?: TSchema;
   readonly answer: TSchema;
+  /** Answers the same whatever the method. */
+  readonly isOfAnyMethod: boolean;
   handle(caller: Caller, input: RouteInput): Promise<object>;
 }
 
@@ -49,15 +51,14 @@ export function makeRoutes(operations: Operations): readonly Route[] {
     route('POST', '/unwrap', 'Unwrap a data key', schemas.UnwrapBody, schemas.UnwrapAnswer, async (caller, body) => renderUnwrap(await operations.unwrap(caller, parseUnwrap(body)))),
     route('POST', '/rewrap', 'Wrap to the current version, unseen', schemas.RewrapBody, schemas.RewrapAnswer, async (caller, body) => renderRewrap(await operations.rewrap(caller, parseRewrap(body)))),
     read('/token', 'What this token may do', undefined, schemas.Token, async (caller) => operations.readToken(caller)),
-    ...['private', 'export'].map((name) => read(`/keys/{kid}/${name}`, 'Refused: private keys never leave', undefined, schemas.ErrorAnswer, async () => {
-      throw new KmsError('ExportForbidden');
-    })),
+    forbidden('/keys/{kid}/private'),
+    forbidden('/keys/{kid}/export'),
   ];
 }
 
 /** A call with a body. The schema has validated it, so its static type holds. */
 function route<B extends TSchema>(method: 'POST' | 'PATCH', path: string, summary: string, body: B, answer: TSchema, handle: (caller: Caller, body: Wire<B>, params: RouteInput['params']) => Promise<object>, status = 200): Route {
-  return { method, path, summary, status, body, answer, handle: (caller, input) => handle(caller, input.body as Wire<B>, input.params) };
+  return { method, path, summary, status, body, answer, isOfAnyMethod: false, handle: (caller, input) => handle(caller, input.body as Wire<B>, input.params) };
 }
 
 function ofKid<B extends TSchema>(method: 'POST' | 'PATCH', path: string, summary: string, body: B, answer: TSchema, handle: (caller: Caller, kid: Kid, body: Wire<B>) => Promise<object>): Route {
@@ -66,7 +67,14 @@ function ofKid<B extends TSchema>(method: 'POST' | 'PATCH', path: string, summar
 
 function read<Q extends TSchema>(path: string, summary: string, query: Q | undefined, answer: TSchema, handle: (caller: Caller, input: { readonly kid: () => Kid; readonly query: Wire<Q> }) => Promise<object>): Route {
   return {
-    method: 'GET', path, summary, status: 200, ...(query && { query }), answer,
+    method: 'GET', path, summary, status: 200, ...(query && { query }), answer, isOfAnyMethod: false,
     handle: (caller, input) => handle(caller, { kid: () => parsePathKid(input.params), query: input.query as Wire<Q> }),
   };
+}
+
+function forbidden(path: string): Route {
+  const handle = async (): Promise<object> => {
+    throw new KmsError('ExportForbidden');
+  };
+  return { method: 'GET', path, summary: 'Refused: private keys never leave', status: 200, answer: schemas.ErrorAnswer, isOfAnyMethod: true, handle };
 }

@@ -83,6 +83,8 @@ export const Key = Type.Object({
   versions: Type.Array(Version),
 }, closed);
 
+export const NoQuery = Type.Object({}, closed);
+
 export const ListQuery = Type.Object({
   tenant: Type.Optional(Name),
   purpose: Type.Optional(Name),

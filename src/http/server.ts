@@ -15,6 +15,7 @@ import { errorOf } from './errors.ts';
 import { makeOpenapi } from './openapi.ts';
 import { renderError } from './render.ts';
 import { makeRoutes } from './routes.ts';
+import { NoQuery } from './schemas.ts';
 import { createValidators } from './validators.ts';
 
 const BASE_PATH = '/v1/kms';
@@ -38,6 +39,7 @@ interface HttpLimits {
 
 const HEADERS_MAX_BYTES = 16 * 1024;
 const PATH_SEGMENT_MAX = 512;
+const ANY_METHOD = ['GET', 'POST', 'PUT', 'PATCH', 'DELETE'] as const;
 
 /** The API as a fastify instance, ready to listen. It routes, parses and renders; it decides nothing. */
 export function createHttpServer(deps: HttpDeps): FastifyInstance {
@@ -60,6 +62,7 @@ export function createHttpServer(deps: HttpDeps): FastifyInstance {
     const refusal = errorOf(fault);
     if (!refusal.isReported) telemetry.refused({ refusal, requestId: request.id, corrId: corrIdOf(request), peer: peerOf(request) });
     reply.headers(idsOf(request));
+    if (refusal.status === 401) reply.header('www-authenticate', 'Bearer');
     if (refusal.retryAfterS !== undefined) reply.header('retry-after', refusal.retryAfterS);
     return reply.code(refusal.status).send(renderError(refusal, request.id));
   };
@@ -104,9 +107,9 @@ export function createHttpServer(deps: HttpDeps): FastifyInstance {
   for (const route of routes) {
     for (const url of urlsOf(route)) {
       app.route<{ Params: Record<string, string> }>({
-        method: route.method,
+        method: route.isOfAnyMethod ? [...ANY_METHOD] : route.method,
         url,
-        schema: { ...(route.body && { body: route.body }), ...(route.query && { querystring: route.query }) },
+        schema: { ...(route.body && { body: route.body }), querystring: route.query ?? NoQuery },
         onRequest: authenticated,
         handler: async (request, reply) => {
           const answer = await route.handle(callerOf(request), request);

@@ -88,7 +88,8 @@ function checkTime(caveats: Caveats, nowMs: number, { maxTokenLifetimeMs, timeSk
   const { expiresAtMs, notBeforeMs } = caveats;
   if (expiresAtMs + timeSkewToleranceMs < nowMs) throw unauthenticated('the token has expired');
   if (notBeforeMs !== undefined && notBeforeMs - timeSkewToleranceMs > nowMs) throw unauthenticated('the token is not yet valid');
-  const lifetimeMs = expiresAtMs - (notBeforeMs ?? nowMs);
+  // Valid by now, if only by the tolerance: a not-before that lies a little ahead buys no longer life.
+  const lifetimeMs = expiresAtMs - Math.min(nowMs, notBeforeMs ?? nowMs);
   if (lifetimeMs > maxTokenLifetimeMs + timeSkewToleranceMs) throw new KmsError('NoCapability', { hint: 'the token lives longer than auth.max_token_lifetime' });
 }
 

@@ -75,7 +75,9 @@ export function makeChangeKey({ authorise, mutate, documents, clock, make, destr
       opId: request.opId,
       base: kid.base,
       authorise: async () => {
-        await authorise.version(call, scope, kid);
+        const { key } = await authorise.version(call, scope, kid);
+        // What changes the key as a whole is about its current version, whichever was named.
+        if (scope === 'kms:rotate') authorise.current(call, key);
       },
       check: async () => {
         await check?.(keyOf());
@@ -92,7 +94,7 @@ export function makeChangeKey({ authorise, mutate, documents, clock, make, destr
       const isMeant = ({ version }: VersionRecord): boolean => (request.kid.version ?? version) === version && admitsKid(call.caller.caveats, key, version);
       return moveVersions(key, name, isMeant, { nowMs: clock.wallMs(), afterMs });
     };
-    return mutate(call, mutation(call, 'kms:destroy', request, { check: move, change: (key) => ({ key: move(key) }), answer: documents.of }));
+    return mutate(call, mutation(call, 'kms:destroy', request, { check: move, change: (key) => ({ key: move(key) }), answer: (key) => documents.of(key, call.caller.caveats) }));
   };
 
   return {
@@ -104,7 +106,7 @@ export function makeChangeKey({ authorise, mutate, documents, clock, make, destr
             key: { ...key, ...(request.labels && { labels: request.labels }), ...(schedule !== undefined && schedule !== null && { rotateAfterMs: schedule }) },
           };
         },
-        answer: documents.of,
+        answer: (key) => documents.of(key, call.caller.caveats),
       })),
 
     rotate: (call: ClientCall, request: ChangeRequest): Promise<RotateAnswer> =>

@@ -69,7 +69,7 @@ export function makeCreateKey({ authorise, policy, rules, mutate, make, document
         };
         return make.version(call, empty);
       },
-      answer: (key) => documents.of(key),
+      answer: (key) => documents.of(key, call.caller.caveats),
     });
   };
 }

@@ -1,21 +1,22 @@
 import { KmsError } from '../core/errors.ts';
 
-/** At most `max` of a kind of work at once; one more is refused at once, never queued. */
+/** At most `max` of a kind of work at once; what is beyond it is refused at once, never queued. */
 export interface InFlight {
-  run<T>(work: () => Promise<T>): Promise<T>;
+  /** `cost` is how many ordinary pieces of work this one is; one that is larger than `max` runs alone. */
+  run<T>(work: () => Promise<T>, cost?: number): Promise<T>;
   depth(): number;
 }
 
 export function createInFlight(max: number, hint: string): InFlight {
   let depth = 0;
   return {
-    async run(work) {
-      if (depth >= max) throw new KmsError('Backpressure', { hint });
-      depth++;
+    async run(work, cost = 1) {
+      if (depth > 0 && depth + cost > max) throw new KmsError('Backpressure', { hint });
+      depth += cost;
       try {
         return await work();
       } finally {
-        depth--;
+        depth -= cost;
       }
     },
     depth: () => depth,

@@ -1,6 +1,8 @@
 import type { KeyRecord, VersionRecord } from '../core/key/record.ts';
+import type { Caveats } from '../core/macaroon/caveats.ts';
 import type { PublicKeys } from '../ports/public-keys.ts';
 import { currentVersion } from '../core/key/record.ts';
+import { admitsKid } from '../core/macaroon/caveats.ts';
 import { formatDuration, formatRfc3339 } from '../core/time.ts';
 
 /** What is shown of a key (DESIGN §3), in the words of the wire. */
@@ -30,8 +32,8 @@ interface VersionDocument {
 }
 
 export interface KeyDocuments {
-  /** With `versions`, only those are shown: the ones that the caller's caveats admit. */
-  of(key: KeyRecord, versions?: readonly VersionRecord[]): KeyDocument;
+  /** With those of its versions that the caveats admit. */
+  of(key: KeyRecord, caveats: Caveats): KeyDocument;
 }
 
 export function makeKeyDocuments({ publicKeys }: { readonly publicKeys: PublicKeys }): KeyDocuments {
@@ -49,7 +51,7 @@ export function makeKeyDocuments({ publicKeys }: { readonly publicKeys: PublicKe
   });
 
   return {
-    of(key, versions = key.versions) {
+    of(key, caveats) {
       const current = currentVersion(key);
       return {
         kid: current.kid,
@@ -63,7 +65,7 @@ export function makeKeyDocuments({ publicKeys }: { readonly publicKeys: PublicKe
         ...(key.rotateAfterMs !== undefined && { rotate_after: formatDuration(key.rotateAfterMs) }),
         created_at: formatRfc3339(key.createdAtMs),
         current_version: current.version,
-        versions: key.versions.filter((version) => versions.includes(version)).map(versionDocument),
+        versions: key.versions.filter(({ version }) => admitsKid(caveats, key, version)).map(versionDocument),
       };
     },
   };

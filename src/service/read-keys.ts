@@ -30,7 +30,7 @@ export interface ReadDeps {
 export function makeGetKey({ authorise, documents }: ReadDeps) {
   return async (caller: Caller, kid: Kid): Promise<KeyDocument> => {
     const { key } = await authorise.versions(caller, 'kms:read', kid);
-    return documents.of(key, key.versions.filter(({ version }) => admitsKid(caller.caveats, key, version)));
+    return documents.of(key, caller.caveats);
   };
 }
 
@@ -47,7 +47,7 @@ export function makeListKeys({ authorise, store, documents }: ReadDeps) {
       admits: (key) => key.tenant !== RESERVED_TENANT && key.versions.some(({ version }) => admitsKid(caveats, key, version)),
     });
     return {
-      keys: keys.map((key) => documents.of(key, key.versions.filter(({ version }) => admitsKid(caveats, key, version)))),
+      keys: keys.map((key) => documents.of(key, caveats)),
       next,
     };
   };

@@ -112,7 +112,7 @@ export function makeVerify({ authorise, policy, rules, verifying, publicKeys, re
       const { mode, message, policy: decided } = satisfied ?? first;
       await record(call, { inputHash: message.digestHex, result: satisfied === undefined ? 'invalid' : 'ok', policy: decided });
       return { ok: satisfied !== undefined, mode, checked };
-    });
+    }, candidates.length);
   };
 }
 

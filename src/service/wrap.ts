@@ -68,7 +68,5 @@ export function makeWrap({ authorise, policy, rules, signing, sealer, journal: {
 
 /** `kem_mode` says what the caller expects the key to be; it never changes what is done. */
 function requireKemMode(spec: { readonly kind: 'kem'; readonly kem: Kem } | { readonly kind: 'aead'; readonly aead: Aead }, mode: Kem['mode'] | undefined): void {
-  if (mode === undefined) return;
-  if (spec.kind === 'aead') throw new KmsError('Unsupported', { hint: 'kem_mode is for KEM keys only' });
-  if (mode !== spec.kem.mode) throw new KmsError('PqPolicy', { hint: 'kem_mode is not what this key is; choose a key of that kind' });
+  if (mode !== undefined && (spec.kind === 'aead' || mode !== spec.kem.mode)) throw new KmsError('PqPolicy', { hint: 'kem_mode is not what this key is; choose a key of that kind' });
 }

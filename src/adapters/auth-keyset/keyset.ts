@@ -25,5 +25,5 @@ export function lock(key: Buffer, memory: LockedMemory): Secret {
   const slot = memory.take(key.length);
   key.copy(slot);
   key.fill(0);
-  return new Secret(slot);
+  return new Secret(slot, memory.give);
 }
