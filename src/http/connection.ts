@@ -24,6 +24,7 @@ export function peerOf(request: FastifyRequest): string | undefined {
 /** A query string in which `+` is itself, as in a path: kids contain it. A key that stands twice becomes a list, which no schema takes. */
 export function parseQuery(text: string): Record<string, string | string[]> {
   const query: Record<string, string | string[]> = Object.create(null) as Record<string, never>;
+  if (text === '') return query;
   for (const [name, value] of new URLSearchParams(text.replaceAll('+', '%2B'))) query[name] = name in query ? [value] : value;
   return query;
 }

@@ -73,8 +73,9 @@ function read<Q extends TSchema>(path: string, summary: string, query: Q | undef
 }
 
 function forbidden(path: string): Route {
-  const handle = async (): Promise<object> => {
-    throw new KmsError('ExportForbidden');
-  };
-  return { method: 'GET', path, summary: 'Refused: private keys never leave', status: 200, answer: schemas.ErrorAnswer, isOfAnyMethod: true, handle };
+  return { method: 'GET', path, summary: 'Refused: private keys never leave', status: 200, answer: schemas.ErrorAnswer, isOfAnyMethod: true, handle: refuseExport };
+}
+
+async function refuseExport(): Promise<object> {
+  throw new KmsError('ExportForbidden');
 }

@@ -93,10 +93,9 @@ export function createHttpServer(deps: HttpDeps): FastifyInstance {
   app.setSerializerCompiler(() => JSON.stringify);
   app.setErrorHandler(refuse);
   app.setNotFoundHandler((request, reply) => refuse(new KmsError('NotFound'), request, reply));
-  app.addHook('onRequest', async (request, reply) => {
+  app.addHook('onRequest', (request, reply, done) => {
     reply.headers(idsOf(request));
-    if (request.is404) throw new KmsError('NotFound');
-    if (request.headers.host === undefined && request.raw.httpVersion !== '1.0') throw new KmsError('BadRequest', { hint: 'the Host header is missing' });
+    done(strayOf(request));
   });
 
   const routes = makeRoutes(operations);
@@ -112,8 +111,8 @@ export function createHttpServer(deps: HttpDeps): FastifyInstance {
         schema: { ...(route.body && { body: route.body }), querystring: route.query ?? NoQuery },
         onRequest: authenticated,
         handler: async (request, reply) => {
-          const answer = await route.handle(callerOf(request), request);
-          return reply.code(route.status).send(answer);
+          reply.code(route.status);
+          return route.handle(callerOf(request), request);
         },
       });
     }
@@ -170,6 +169,13 @@ function rawAnswer(refusal: KmsError, requestId: string): string {
     `x-request-id: ${requestId}`, `x-corr-id: ${requestId}`, 'connection: close',
   ];
   return `${head.join('\r\n')}\r\n\r\n${body}`;
+}
+
+/** What is wrong with a request before anyone asks who sent it. */
+function strayOf(request: FastifyRequest): KmsError | undefined {
+  if (request.is404) return new KmsError('NotFound');
+  if (request.headers.host === undefined && request.raw.httpVersion !== '1.0') return new KmsError('BadRequest', { hint: 'the Host header is missing' });
+  return undefined;
 }
 
 function idsOf(request: FastifyRequest): Readonly<Record<string, string>> {

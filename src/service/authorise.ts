@@ -32,11 +32,10 @@ export function makeAuthorise({ store, rates }: { readonly store: KeyStore; read
     rates.chargeCaveats(caller);
   };
 
-  const find = async (caller: Caller, scope: Scope | readonly Scope[], kid: Kid): Promise<KeyRecord> => {
+  /** Not looked for unless it may be: a refusal does not tell what is there. */
+  const find = (caller: Caller, scope: Scope | readonly Scope[], kid: Kid): Promise<KeyRecord | undefined> => {
     enter(caller, scope, kid.tenant !== RESERVED_TENANT && admitsKid(caller.caveats, kid, kid.version));
-    const key = await store.find(kid.base);
-    if (key === undefined) throw new KmsError('NotFound');
-    return key;
+    return store.find(kid.base);
   };
 
   return {
@@ -46,6 +45,7 @@ export function makeAuthorise({ store, rates }: { readonly store: KeyStore; read
 
     async version(call, scope, kid) {
       const key = await find(call.caller, scope, kid);
+      if (key === undefined) throw new KmsError('NotFound');
       return subjectOf(call, key, kid.version === undefined ? currentVersion(key) : key.versions[kid.version - 1]);
     },
 
@@ -55,6 +55,7 @@ export function makeAuthorise({ store, rates }: { readonly store: KeyStore; read
 
     async versions(caller, scope, kid) {
       const key = await find(caller, scope, kid);
+      if (key === undefined) throw new KmsError('NotFound');
       const named = kid.version === undefined ? key.versions.toReversed() : key.versions.slice(kid.version - 1, kid.version);
       if (named.length === 0) throw new KmsError('NotFound');
       const versions = named.filter(({ version }) => admitsKid(caller.caveats, kid, version));

@@ -2,7 +2,7 @@
 import { createHmac } from 'node:crypto';
 import { ROOT_KEY_ID, ROOT_SECRET } from './service.ts';
 
-export interface ForgedCaveat {
+interface ForgedCaveat {
   readonly id: string | Buffer;
   readonly location?: string;
   /** Makes it a third-party caveat. */

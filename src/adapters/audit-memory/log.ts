@@ -20,15 +20,6 @@ export interface MemoryLog extends AuditLog {
   size(): number;
 }
 
-/** Answers that leave in one go; more would keep the callers' side idle while we work, and ours while they do. */
-const GROUP_MAX = 16;
-
-interface Group {
-  readonly released: Promise<void>;
-  readonly release: () => void;
-  waiting: number;
-}
-
 const SALT_BYTES = 16;
 const SALTS_AT_ONCE = 256;
 
@@ -38,7 +29,7 @@ export function createMemoryLog({ clock, random, keptMaxBytes }: MemoryLogDeps):
   const kept = createKeptEntries(keptMaxBytes);
   const nextSalt = createSalts(random);
   let lastEntryMs = 0;
-  let group: Group | undefined;
+  let released: Promise<void> | undefined;
 
   const stamp = (event: AuditEvent) => {
     // An entry never stands before the one in front of it, whatever the wall clock does.
@@ -52,21 +43,14 @@ export function createMemoryLog({ clock, random, keptMaxBytes }: MemoryLogDeps):
     };
   };
 
-  /** Waiters are let go together: when enough of them wait, else at the end of the event loop's turn. */
-  const release = (): Promise<void> => {
-    if (group === undefined) {
-      const opened = openGroup();
-      group = opened;
+  /** Waiters are let go together, once per turn of the event loop: many answers then leave in few wake-ups. */
+  const endOfTurn = (): Promise<void> => {
+    released ??= new Promise((resolve) => {
       setImmediate(() => {
-        if (group === opened) group = undefined;
-        opened.release();
+        released = undefined;
+        resolve();
       });
-    }
-    const { released, release: letGo } = group;
-    if (++group.waiting === GROUP_MAX) {
-      group = undefined;
-      letGo();
-    }
+    });
     return released;
   };
 
@@ -74,7 +58,7 @@ export function createMemoryLog({ clock, random, keptMaxBytes }: MemoryLogDeps):
     async append(events) {
       const firstIndex = kept.size();
       for (const event of events) kept.push(encodeEntry(event, stamp(event)));
-      await release();
+      await endOfTurn();
       return { firstIndex };
     },
     lastEntryMs: () => lastEntryMs,
@@ -82,11 +66,6 @@ export function createMemoryLog({ clock, random, keptMaxBytes }: MemoryLogDeps):
     entry: kept.at,
     size: kept.size,
   };
-}
-
-function openGroup(): Group {
-  const { promise, resolve } = Promise.withResolvers<void>();
-  return { released: promise, release: resolve, waiting: 0 };
 }
 
 /** Salts cut from larger draws: one system call for many entries. */

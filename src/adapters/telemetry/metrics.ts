@@ -12,6 +12,12 @@ export interface Metrics {
 /** From a hot Ed25519 signature to the longest deadline. */
 const LATENCY_BUCKETS_S = [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5];
 
+/** The children of one op and algorithm. */
+interface Children {
+  readonly latency: { observe(seconds: number): void };
+  readonly byResult: Map<string, { inc(): void }>;
+}
+
 /** A number that is read when it is asked for; with a label, one for each of its values. */
 export interface GaugeRow {
   readonly help: string;
@@ -31,13 +37,15 @@ export function createMetrics(gauges: Readonly<Record<string, GaugeRow>>): Metri
   authFailures.inc({ service: 'ron-kms' }, 0);
 
   // Looking a child up by its labels costs more than counting: each is looked up once.
-  const counters = new Map<string, ReturnType<typeof ops.labels>>();
-  const histograms = new Map<string, ReturnType<typeof latency.labels>>();
+  const children = new Map<string, Map<string, Children>>();
+  const childrenOf = (op: string, alg: string): Children =>
+    once(once(children, op, () => new Map<string, Children>()), alg, () => ({ latency: latency.labels(op, alg), byResult: new Map() }));
 
   return {
     operation(op, alg, result, seconds) {
-      once(counters, `${op} ${alg} ${result}`, () => ops.labels(op, alg, result)).inc();
-      once(histograms, `${op} ${alg}`, () => latency.labels(op, alg)).observe(seconds);
+      const { latency: histogram, byResult } = childrenOf(op, alg);
+      once(byResult, result, () => ops.labels(op, alg, result)).inc();
+      histogram.observe(seconds);
     },
     rejected(code) {
       const reason = rejectReasons[code];
