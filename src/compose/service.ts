@@ -50,8 +50,8 @@ export interface RunningService {
   stop(): Promise<void>;
 }
 
-/** Jobs in libuv's pool at once: its threads. */
-const POOL_WIDTH = 4;
+/** Jobs in libuv's pool at once: one for each of its four threads, and one each that waits, so that no thread waits for the event loop. */
+const POOL_WIDTH = 8;
 const PUBLIC_KEYS_CACHED = 512;
 const TICK_MS = 1000;
 const DRAIN_MS = 3000;

@@ -13,6 +13,7 @@ import { parseStrictJson } from '../core/strict-json.ts';
 import { bearerOf, corrIdOf, parseQuery, peerOf } from './connection.ts';
 import { errorOf } from './errors.ts';
 import { makeOpenapi } from './openapi.ts';
+import { readOff } from './read-off.ts';
 import { renderError } from './render.ts';
 import { makeRoutes } from './routes.ts';
 import { NoQuery } from './schemas.ts';
@@ -91,7 +92,10 @@ export function createHttpServer(deps: HttpDeps): FastifyInstance {
   });
   app.setValidatorCompiler(createValidators());
   app.setSerializerCompiler(() => JSON.stringify);
-  app.setErrorHandler(refuse);
+  app.setErrorHandler(async (fault, request, reply) => {
+    await readOff(request.raw);
+    return refuse(fault, request, reply);
+  });
   app.setNotFoundHandler((request, reply) => refuse(new KmsError('NotFound'), request, reply));
   app.addHook('onRequest', (request, reply, done) => {
     reply.headers(idsOf(request));

@@ -146,7 +146,8 @@ describe('paths and methods', () => {
 
   test.each<[string, string]>([['POST', '/token'], ['PUT', '/keys'], ['DELETE', '/keys'], ['GET', '/sign'], ['POST', '/nope'], ['PATCH', '/sign']])('%s %s is 404 before anything of its body is looked at', async (method, path) => {
     for (const body of ['{', `{"${CANARY}":1,"${CANARY}":2}`, JSON.stringify({ x: 'x'.repeat(2 * MIB) })]) {
-      expect(await refusalOf(rawRequest({ method, path, token, body }), ['NotFound']), body.slice(0, 30)).toEqual({ status: 404, faults: [] });
+      // Kept alive: a connection that closes with bytes unread is reset, and the answer may go with it (RFC 9112 §9.6).
+      expect(await refusalOf(rawRequest({ method, path, token, body, headers: { connection: 'keep-alive' } }), ['NotFound']), body.slice(0, 30)).toEqual({ status: 404, faults: [] });
     }
   });
 

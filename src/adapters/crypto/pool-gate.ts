@@ -1,6 +1,6 @@
 /**
- * Lets at most `width` jobs into libuv's thread pool at once; the rest wait here, in order. Wider gains
- * nothing on the cores, and would keep file flushes, which share the pool, waiting behind signatures.
+ * Lets at most `width` jobs into libuv's thread pool at once; the rest wait here, in order. Wider would keep
+ * file flushes, which share the pool, waiting behind signatures.
  */
 export interface PoolGate {
   run<T>(start: (done: (fault: Error | null, result: T) => void) => void): Promise<T>;
