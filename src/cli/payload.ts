@@ -24,7 +24,7 @@ export async function readPayload(path: string, io: Io): Promise<Payload> {
   let keptBytes = 0;
   try {
     for await (const chunk of path === '-' ? io.stdin() : chunksOf(path, io)) {
-      hasher.update(chunk);
+      hasher.update(Buffer.from(chunk.buffer, chunk.byteOffset, chunk.byteLength));
       progress.advance(chunk.length);
       keptBytes += chunk.length;
       if (keptBytes > KEPT_BYTES_MAX) kept = undefined;
