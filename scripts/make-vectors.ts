@@ -252,7 +252,7 @@ function makeToken(name: string, caveats: readonly string[]): TokenVector {
 
 /** The vectors as they stand in the repository. */
 export function readVectors(): Partial<Vectors> {
-  const files = names.map((name) => [name, new URL(`${name}.json`, DIRECTORY)]).filter(([, file]) => existsSync(file));
+  const files = names.map((name) => [name, new URL(`${name}.json`, DIRECTORY)] as const).filter(([, file]) => existsSync(file));
   return Object.fromEntries(files.map(([name, file]) => [name, JSON.parse(readFileSync(file, 'utf8'))]));
 }
 
