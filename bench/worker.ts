@@ -34,9 +34,9 @@ export function startWorker<Job extends object, Result>(file: string, execArgv: 
 }
 
 /** The other side: answers every job by `work`, until the parent lets go. */
-export function serveJobs(work: (job: any) => Promise<unknown>): void {
+export function serveJobs(work: (job: never) => Promise<unknown>): void {
   process.on('message', (job) => {
-    work(job).then((result) => reply({ result }), (fault: unknown) => reply({ fault: String(fault) }));
+    work(job as never).then((result) => reply({ result }), (fault: unknown) => reply({ fault: String(fault) }));
   });
   process.once('disconnect', () => process.exit());
 }

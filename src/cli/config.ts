@@ -9,14 +9,16 @@ import { EXIT } from './exit-codes.ts';
 import { printable } from './printable.ts';
 import { settingAbout, settingOptions, settingsFrom } from './settings.ts';
 
-const options = { ...settingOptions, json: { type: 'boolean' } } as const;
+const flags: Pick<Command, 'options' | 'about'> = {
+  options: { ...settingOptions, json: { type: 'boolean' } },
+  about: { ...settingAbout, json: 'print it as JSON' },
+};
 
 const checkCommand: Command = {
   name: 'config check',
   summary: 'Say whether a service could start with this configuration',
   example: 'config check --config kms.toml',
-  options,
-  about: { ...settingAbout, json: 'print it as JSON' },
+  ...flags,
   async run(parsed, io) {
     const config = settingsFrom(parsed, io);
     checkConfig(config);
@@ -29,8 +31,7 @@ const printCommand: Command = {
   name: 'config print',
   summary: 'Show every setting with its value and where that comes from',
   example: 'config print --profile micronode',
-  options,
-  about: { ...settingAbout, json: 'print it as JSON' },
+  ...flags,
   async run(parsed, io) {
     const config = settingsFrom(parsed, io);
     const settings = rowsOf(config);

@@ -54,7 +54,7 @@ const unsafe: readonly (readonly [string, Calls])[] = [
   ['rewrap', (client) => client.rewrap({ wrapped_b64: 'AA==' })],
 ];
 
-describe('what is refused for now', () => {
+describe('a call that is refused as busy or out of service', () => {
   test.each(safe)('%s is tried again, with the same body', async (_name, call) => {
     const client = await clientOf(busy, refuses(503, 'StoreUnavailable', true), done);
     expect(await call(client)).toEqual({ ok: true });
