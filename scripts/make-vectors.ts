@@ -4,6 +4,7 @@
  * for as long as they open and verify, and made anew after a change of the format.
  */
 import type { Aead, Alg, KeySpec } from '../src/core/algorithm/table.ts';
+import type { LogVector, RefusedReceipt } from './log-vector.ts';
 import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { createKemPrimitives } from '../src/adapters/crypto/kems.ts';
@@ -19,6 +20,7 @@ import { kidBase, kidText } from '../src/core/key/kid.ts';
 import { deriveMacaroonKey, mint } from '../src/core/macaroon/chain.ts';
 import { encodeToken } from '../src/core/macaroon/codec.ts';
 import { messageOf } from '../src/core/payload.ts';
+import { makeLogVector, refusedReceipts } from './log-vector.ts';
 
 export interface EnvelopeVector {
   readonly name: string;
@@ -66,10 +68,11 @@ interface Vectors {
   readonly envelope: { readonly format: string; readonly vectors: readonly EnvelopeVector[]; readonly refused: readonly RefusedEnvelope[] };
   readonly bundle: { readonly format: string; readonly vectors: readonly BundleVector[] };
   readonly token: { readonly format: string; readonly vectors: readonly TokenVector[] };
+  readonly log: { readonly format: string; readonly vectors: readonly LogVector[]; readonly refused: readonly RefusedReceipt[] };
 }
 
 const DIRECTORY = new URL('../docs/formats/vectors/', import.meta.url);
-const names = ['envelope', 'bundle', 'token'] as const;
+const names = ['envelope', 'bundle', 'token', 'log'] as const;
 
 const UUID = '01932c07-2b4e-7c55-9a2f-0123456789ab';
 const PAYLOAD = Buffer.from('the deed of the house on the hill', 'utf8');
@@ -94,6 +97,7 @@ export async function makeVectors(frozen: Partial<Vectors> = {}): Promise<Vector
     const used = spec.kind === 'aead' ? [spec.aead] : Object.values(aeads);
     return used.map((aead, i) => makeEnvelope({ alg, parameterSet, spec, aead, aad: i === 0 ? CONTEXT : Buffer.alloc(0) }, kept));
   });
+  const log = await makeLogVector({ signatures, seedOf }, frozen.log?.vectors[0]);
   return {
     envelope: {
       format: 'docs/formats/envelope.md, format 01',
@@ -105,6 +109,7 @@ export async function makeVectors(frozen: Partial<Vectors> = {}): Promise<Vector
       vectors: await Promise.all(specs.flatMap(({ alg, parameterSet, spec }) => (spec.kind === 'signature' ? [makeBundle({ alg, parameterSet, schemes: spec.schemes }, keptBundles)] : []))),
     },
     token: { format: 'docs/formats/token.md', vectors: [makeToken('no caveat', []), makeToken('the least that is admitted', leastCaveats), makeToken('every caveat', everyCaveat)] },
+    log: { format: 'docs/formats/log.md', vectors: [log], refused: refusedReceipts(log) },
   };
 }
 

@@ -4,6 +4,8 @@ declare module 'sodium-native' {
     readonly crypto_sign_SECRETKEYBYTES: number;
     readonly crypto_sign_PUBLICKEYBYTES: number;
     readonly crypto_sign_BYTES: number;
+    readonly crypto_pwhash_SALTBYTES: number;
+    readonly crypto_pwhash_ALG_ARGON2ID13: number;
     sodium_malloc(length: number): Buffer;
     sodium_memzero(buffer: Uint8Array): void;
     crypto_hash_sha256(out: Uint8Array, input: Uint8Array): void;
@@ -11,6 +13,7 @@ declare module 'sodium-native' {
     crypto_sign_seed_keypair(publicKey: Uint8Array, secretKey: Uint8Array, seed: Uint8Array): void;
     crypto_sign_detached(signature: Uint8Array, message: Uint8Array, secretKey: Uint8Array): void;
     crypto_sign_verify_detached(signature: Uint8Array, message: Uint8Array, publicKey: Uint8Array): boolean;
+    crypto_pwhash_async(out: Uint8Array, password: Uint8Array, salt: Uint8Array, passes: number, memoryBytes: number, alg: number): Promise<void>;
   }
   const sodium: Sodium;
   export default sodium;

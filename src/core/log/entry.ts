@@ -1,6 +1,10 @@
+import { canonicalJson } from '../canonical-json.ts';
+
 export type Op =
   | 'create' | 'patch' | 'rotate' | 'disable' | 'enable' | 'destroy' | 'restore'
-  | 'sign' | 'verify' | 'wrap' | 'unwrap' | 'rewrap' | 'reload';
+  | 'sign' | 'verify' | 'wrap' | 'unwrap' | 'rewrap' | 'reload'
+  // The log's own.
+  | 'log-keys' | 'anchor' | 'checkpoint-start' | 'refusals' | 'accept-clock';
 
 /** Who did it. Of the service itself only `via` is set. */
 export interface Actor {
@@ -28,6 +32,26 @@ export interface AuditEvent {
   readonly actor: Actor;
   readonly policy: { readonly mode: string; readonly decision_id: string | undefined } | undefined;
   readonly generation: number | undefined;
+  readonly attestation?: { readonly class: string; readonly evidence_sha256: string };
+  /** What an entry of the log itself says besides; docs/formats/log.md has them. */
+  readonly detail?: EntryDetail;
+}
+
+/** Strings, whole numbers, and lists and objects of them. */
+export interface EntryDetail {
+  readonly log_keys?: {
+    readonly keys: readonly string[];
+    readonly reason: 'start' | 'scheduled' | 'command' | 'compromised';
+    /** When the keys before these stop to sign, RFC 3339. */
+    readonly until?: string;
+    /** By every key before these. */
+    readonly signatures?: readonly { readonly key_id: string; readonly signature_b64: string }[];
+  };
+  readonly checkpoint?: { readonly size: number; readonly root_hash: string };
+  readonly anchor?: { readonly value: number; readonly tree_size: number; readonly root_hash: string };
+  readonly refusals?: { readonly code: string; readonly count: number; readonly since: string; readonly until: string };
+  /** After an accepted roll-back: the log before this one. */
+  readonly replaces?: { readonly origin: string; readonly size: number; readonly root_hash: string };
 }
 
 /** What the log adds as it takes an event in: its place in time and in the key's own count. */
@@ -48,9 +72,10 @@ const ENTRY_VERSION = 1;
  */
 export function encodeEntry(event: AuditEvent, stamp: AuditStamp): string {
   const { actor, policy } = event;
-  return JSON.stringify({
+  const entry = {
     actor: { client_id: actor.client_id, peer: actor.peer, root_key_id: actor.root_key_id, token_id: actor.token_id, via: actor.via },
     alg: event.alg,
+    attestation: event.attestation && { class: event.attestation.class, evidence_sha256: event.attestation.evidence_sha256 },
     boot_id: stamp.boot_id,
     corr_id: event.corr_id,
     generation: event.generation,
@@ -68,5 +93,6 @@ export function encodeEntry(event: AuditEvent, stamp: AuditStamp): string {
     tenant: event.tenant,
     ts: stamp.ts,
     v: ENTRY_VERSION,
-  });
+  };
+  return event.detail === undefined ? JSON.stringify(entry) : canonicalJson({ ...entry, ...event.detail });
 }
