@@ -1,5 +1,8 @@
 import type { Primitives } from '../../src/adapters/crypto/public-keys.ts';
-import type { MemoryLog } from '../../src/adapters/audit-memory/log.ts';
+import type { ClockGuard } from '../../src/service/clock-guard.ts';
+import type { LogKeeping, Operations } from '../../src/service/operations.ts';
+import type { BreakableLog } from './breakable-log.ts';
+import type { MemoryReader } from './memory-reader.ts';
 import type { FastifyInstance } from 'fastify';
 import { createMemoryLog } from '../../src/adapters/audit-memory/log.ts';
 import { createKeysetCapabilities } from '../../src/adapters/auth-keyset/capabilities.ts';
@@ -24,13 +27,19 @@ import { createHttpServer } from '../../src/http/server.ts';
 import { makeAuthenticate } from '../../src/service/authenticate.ts';
 import { createClockGuard } from '../../src/service/clock-guard.ts';
 import { createOperations } from '../../src/service/operations.ts';
+import { breakable } from './breakable-log.ts';
+import { createMemoryReader } from './memory-reader.ts';
 import { ROOT_KEY_ID, ROOT_SECRET, keysetText } from './service.ts';
 
 /** The service wired in this process, so that a test can look at its log, its audit entries and its primitives. */
 export interface Wired {
   readonly api: FastifyInstance;
   readonly apiUrl: string;
-  readonly audit: MemoryLog;
+  readonly audit: BreakableLog;
+  readonly reader: MemoryReader;
+  readonly operations: Operations;
+  /** The wall clock is the system's, and what it is stepped by. */
+  readonly clock: { readonly guard: ClockGuard; step(ms: number): void };
   log(): string;
   metrics(): Promise<string>;
   stop(): Promise<void>;
@@ -40,23 +49,31 @@ function fixed<T>(value: T): { value: () => T; isCurrent: () => boolean } {
   return { value: () => value, isCurrent: () => true };
 }
 
+/** Says what it was asked for: the keys of the log have tests of their own. */
+const rotateNothing: LogKeeping['keys']['rotate'] = async ({ opId }, { isCompromised }) =>
+  ({ keys: [isCompromised ? 'compromised' : 'command'], until: isCompromised ? '2026-01-01T00:00:00.000Z' : undefined, audit: { index: 0, opId } });
+
 /** `watch` may put something around the primitives, to see what passes through them. */
 export async function startWired(watch: (primitives: Primitives) => Primitives = (primitives) => primitives): Promise<Wired> {
-  const clock = systemClock;
+  let steppedMs = 0;
+  const clock = { ...systemClock, wallMs: () => systemClock.wallMs() + steppedMs };
   const random = createSystemRandom();
   const memory = createLockedMemory();
   let log = '';
   const cache = createPublicKeyCache(64);
   const primitives = watch({ signatures: createSignaturePrimitives({ memory, gate: createPoolGate(4), publicKeys: cache }), kems: createKemPrimitives(cache) });
-  const audit = createMemoryLog({ clock, random, keptMaxBytes: 1 << 26 });
+  const audit = breakable(createMemoryLog({ clock, random, keptMaxBytes: 1 << 26 }));
+  const reader = createMemoryReader(audit);
+  const guard = createClockGuard({ clock, audit, toleranceMs: 2000 });
   const metrics = createMetrics({});
   const telemetry = createTelemetry({ metrics, log: createLogLines({ write: (line) => { log += line; } }), redactLevel: 'none' });
   const keyset = parseKeyset(Buffer.from(keysetText([{ id: ROOT_KEY_ID, secret: ROOT_SECRET }])), memory);
   const operations = createOperations({
     custody: { custody: createInmemCustody({ primitives, memory }), publicKeys: createPublicKeys(primitives) },
     store: createInmemStore(), audit, telemetry,
+    log: { reader, keys: { rotate: rotateNothing } },
     policy: createBuiltinPolicy({ stage: { produceHybrid: true, verifyMode: 'or', rolloutPercent: 100 }, tenants: new Map() }),
-    system: { clock, random, clockGuard: createClockGuard({ clock, audit, toleranceMs: 2000 }) },
+    system: { clock, random, clockGuard: guard },
   }, {
     rules: { allowed: new Set(['ed25519', 'ml-dsa', 'x25519', 'ml-kem', 'aes-256-gcm', 'chacha20-poly1305']), attestRequire: 'if-available', evidenceClasses: new Set() },
     kemAead: aeads['ChaCha20-Poly1305'], signPerSecond: 0, inFlightMax: { signing: 512, verifying: 1024 }, destroyMinAfterMs: 1000,
@@ -71,9 +88,13 @@ export async function startWired(watch: (primitives: Primitives) => Primitives =
   });
   const apiUrl = await api.listen({ host: '127.0.0.1', port: 0 });
   return {
-    api, apiUrl, audit,
+    api, apiUrl, audit, reader, operations,
+    clock: { guard, step: (ms) => { steppedMs = ms; } },
     log: () => log,
     metrics: async () => (await metrics.render()).text,
-    stop: () => api.close(),
+    async stop() {
+      await api.close();
+      await operations.close();
+    },
   };
 }

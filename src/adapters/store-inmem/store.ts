@@ -7,15 +7,18 @@ import { canUse } from '../../core/key/lifecycle.ts';
 const NONCE_JUMP_MAX = 2n ** 32n;
 const NONCE_MAX = 2n ** 96n - 1n;
 
-/** Key records in RAM, by base, and by tenant in the order of creation. */
-export function createInmemStore(): KeyStore {
+/**
+ * Key records in RAM, by base, and by tenant in the order of creation. Beside a log that outlives it, it counts its
+ * mutations on from the last one there.
+ */
+export function createInmemStore({ firstGeneration = 0 }: { readonly firstGeneration?: number } = {}): KeyStore {
   const keys = new Map<string, KeyRecord>();
   const basesByTenant = new Map<string, string[]>();
   const operations = new Map<string, OperationRecord>();
   const nonces = new Map<string, bigint>();
   /** Keys with a date on them: the only ones that `due` looks at. */
   const dated = new Set<string>();
-  let generation = 0;
+  let generation = firstGeneration;
 
   const put = (key: KeyRecord): void => {
     if (!keys.has(key.base)) {

@@ -5,6 +5,8 @@ import { rejectReasons } from '../../core/errors.ts';
 export interface Metrics {
   operation(op: string, alg: string, result: string, seconds: number): void;
   rejected(code: ErrorCode): void;
+  /** Counts an event that has a counter of its own. */
+  event(event: string): void;
   /** Prometheus text format, and its content type. */
   render(): Promise<{ readonly contentType: string; readonly text: string }>;
 }
@@ -19,20 +21,28 @@ interface Children {
 }
 
 /** A number that is read when it is asked for; with a label, one for each of its values. */
-export interface GaugeRow {
+export interface NumberRow {
   readonly help: string;
+  /** It only goes up: a counter, else a gauge. */
+  readonly isCounter?: boolean;
   readonly label?: string;
   readonly read: () => number | Readonly<Record<string, number>>;
 }
 
-export function createMetrics(gauges: Readonly<Record<string, GaugeRow>>): Metrics {
+/** Events that someone is to be woken for, and what counts them. */
+const eventCounters: Readonly<Record<string, { readonly name: string; readonly help: string }>> = {
+  audit_integrity_failed: { name: 'kms_audit_integrity_failed_total', help: 'What the log, the store or the anchor was found to be at odds with.' },
+};
+
+export function createMetrics(rows: Readonly<Record<string, NumberRow>>): Metrics {
   const registry = new Registry();
   const registers = [registry];
   const ops = new Counter({ name: 'kms_ops_total', help: 'Operations by how they ended.', labelNames: ['op', 'alg', 'result'], registers });
   const latency = new Histogram({ name: 'kms_latency_seconds', help: 'From the authenticated request to its answer.', labelNames: ['op', 'alg'], buckets: LATENCY_BUCKETS_S, registers });
   const rejects = new Counter({ name: 'kms_reject_total', help: 'Refusals by their ground.', labelNames: ['reason'], registers });
   const authFailures = new Counter({ name: 'auth_failures_total', help: 'Capabilities that were not good for what was asked.', labelNames: ['service'], registers });
-  for (const [name, row] of Object.entries(gauges)) registry.registerMetric(gaugeOf(name, row));
+  const events = new Map(Object.entries(eventCounters).map(([event, { name, help }]) => [event, new Counter({ name, help, registers })]));
+  for (const [name, row] of Object.entries(rows)) registry.registerMetric(metricOf(name, row));
   for (const reason of new Set<RejectReason>(Object.values(rejectReasons))) rejects.inc({ reason }, 0);
   authFailures.inc({ service: 'ron-kms' }, 0);
 
@@ -52,6 +62,9 @@ export function createMetrics(gauges: Readonly<Record<string, GaugeRow>>): Metri
       if (reason !== undefined) rejects.inc({ reason });
       if (code === 'NoCapability') authFailures.inc({ service: 'ron-kms' });
     },
+    event(event) {
+      events.get(event)?.inc();
+    },
     render: async () => ({ contentType: registry.contentType, text: await registry.metrics() }),
   };
 }
@@ -62,13 +75,25 @@ function once<T>(children: Map<string, T>, name: string, make: () => T): T {
   return child;
 }
 
-function gaugeOf(name: string, { help, label, read }: GaugeRow): Gauge {
-  return new Gauge({
-    name, help, labelNames: label === undefined ? [] : [label], registers: [],
+function metricOf(name: string, { help, isCounter = false, label, read }: NumberRow): Counter | Gauge {
+  const valuesOf = (): readonly (readonly [Readonly<Record<string, string>>, number])[] => {
+    const value = read();
+    return typeof value === 'number' ? [[{}, value]] : Object.entries(value).map(([of, number]) => [{ [label ?? '']: of }, number]);
+  };
+  const about = { name, help, labelNames: label === undefined ? [] : [label], registers: [] };
+  if (!isCounter) {
+    return new Gauge({
+      ...about,
+      collect() {
+        for (const [labels, number] of valuesOf()) this.set(labels, number);
+      },
+    });
+  }
+  return new Counter({
+    ...about,
     collect() {
-      const value = read();
-      if (typeof value === 'number') this.set(value);
-      else for (const [of, number] of Object.entries(value)) this.set({ [label ?? '']: of }, number);
+      this.reset();
+      for (const [labels, number] of valuesOf()) this.inc(labels, number);
     },
   });
 }

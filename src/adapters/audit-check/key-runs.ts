@@ -1,0 +1,92 @@
+/** What was seen of the keys in consecutive entries; small enough to send between threads. */
+export interface PackedKeyRuns {
+  readonly bases: readonly string[];
+  /** `WIDTH` for each key. */
+  readonly numbers: Float64Array;
+  /** How often entries were missing. */
+  readonly gaps: number;
+}
+
+/** Follows `key_seq` of every key: 1, 2, 3 and so on over its versions, without holes. */
+export interface KeyRuns {
+  /** Takes in the next entry of a key; says what is wrong with its number. */
+  see(index: number, kid: string, keySeq: number): string | undefined;
+  /** Entries are missing here: any key may have gone on. */
+  skip(): void;
+  pack(): PackedKeyRuns;
+  /** Goes on behind these with what was seen there. */
+  absorb(later: PackedKeyRuns, report: (index: number, what: string) => void): void;
+}
+
+/**
+ * For each key: its first index, first and last `key_seq`, and the gaps there were before it was first and last seen.
+ * Flat numbers take a fraction of the memory of objects, and there may be a million keys.
+ */
+const WIDTH = 5;
+const LAST_SEQ = 2;
+const LAST_GAPS = 4;
+const KEYS_AT_FIRST = 1024;
+
+export function createKeyRuns(): KeyRuns {
+  const slots = new Map<string, number>();
+  let numbers = new Float64Array(KEYS_AT_FIRST * WIDTH);
+  let gaps = 0;
+
+  const at = (slot: number, column: number): number => numbers[slot + column] ?? 0;
+
+  const add = (base: string): number => {
+    const slot = slots.size * WIDTH;
+    if (slot === numbers.length) {
+      const wider = new Float64Array(2 * numbers.length);
+      wider.set(numbers);
+      numbers = wider;
+    }
+    // A copy: a part of a bundle's text would keep the whole of it in memory.
+    slots.set(Buffer.from(base).toString(), slot);
+    return slot;
+  };
+
+  return {
+    see(index, kid, keySeq) {
+      const base = baseOf(kid);
+      const slot = slots.get(base);
+      if (slot === undefined) {
+        numbers.set([index, keySeq, keySeq, gaps, gaps], add(base));
+        return undefined;
+      }
+      const wrong = wrongStep(at(slot, LAST_SEQ), keySeq, gaps > at(slot, LAST_GAPS));
+      numbers[slot + LAST_SEQ] = keySeq;
+      numbers[slot + LAST_GAPS] = gaps;
+      return wrong && `${wrong} (${base})`;
+    },
+    skip() {
+      gaps++;
+    },
+    pack: () => ({ bases: [...slots.keys()], numbers: numbers.slice(0, slots.size * WIDTH), gaps }),
+    absorb(later, report) {
+      for (const [place, base] of later.bases.entries()) {
+        const its = later.numbers.subarray(place * WIDTH, (place + 1) * WIDTH);
+        const [firstIndex = 0, firstSeq = 0, lastSeq = 0, firstGaps = 0, lastGaps = 0] = its;
+        const slot = slots.get(base);
+        const hasGap = firstGaps > 0 || gaps > (slot === undefined ? 0 : at(slot, LAST_GAPS));
+        const wrong = wrongStep(slot === undefined ? 0 : at(slot, LAST_SEQ), firstSeq, hasGap);
+        if (wrong !== undefined) report(firstIndex, `${wrong} (${base})`);
+        const target = slot ?? add(base);
+        if (slot === undefined) numbers.set([firstIndex, firstSeq, 0, gaps + firstGaps], target);
+        numbers[target + LAST_SEQ] = lastSeq;
+        numbers[target + LAST_GAPS] = gaps + lastGaps;
+      }
+      gaps += later.gaps;
+    },
+  };
+}
+
+function wrongStep(last: number, next: number, hasGap: boolean): string | undefined {
+  if (next === last + 1 || (hasGap && next > last)) return undefined;
+  return last === 0 ? `has key_seq ${next} where its key begins with 1` : `has key_seq ${next} after ${last}`;
+}
+
+function baseOf(kid: string): string {
+  const hash = kid.lastIndexOf('#');
+  return hash < 0 ? kid : kid.slice(0, hash);
+}

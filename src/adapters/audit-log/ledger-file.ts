@@ -1,0 +1,78 @@
+import type { FrozenLedger, Ledger, LedgerHead } from './ledger.ts';
+import { createHash, timingSafeEqual } from 'node:crypto';
+import { setImmediate as turn } from 'node:timers/promises';
+import { createLedger } from './ledger.ts';
+
+/** The ledger and the tree as they stood at one size: where a start goes on from. */
+export interface SealedState {
+  readonly size: number;
+  readonly rootHash: Buffer;
+  readonly ledger: Ledger;
+}
+
+type Mac = (bytes: Buffer) => Buffer;
+
+interface HeadLine extends LedgerHead {
+  readonly v: number;
+  readonly size: number;
+  readonly root_hash: string;
+}
+
+const VERSION = 1;
+const KEYS_AT_ONCE = 4096;
+const NEWLINE = 0x0a;
+
+/**
+ * JSON lines: the head, then `[base, seq, base, seq, …]`, last a MAC over all before it (docs/formats/log.md). A
+ * million keys take a while: between slices the event loop goes on.
+ */
+export async function encodeState(size: number, rootHash: Buffer, { head, keySeqs }: FrozenLedger, mac: Mac): Promise<Buffer> {
+  const first: HeadLine = { v: VERSION, size, root_hash: rootHash.toString('base64'), ...head };
+  const lines = [line(first)];
+  let slice: (string | number)[] = [];
+  for (const [base, seq] of keySeqs) {
+    // Taken back after a failed write.
+    if (seq === 0) continue;
+    slice.push(base, seq);
+    if (slice.length < 2 * KEYS_AT_ONCE) continue;
+    lines.push(line(slice));
+    slice = [];
+    await turn();
+  }
+  lines.push(line(slice));
+  const hash = createHash('sha256');
+  for (const bytes of lines) {
+    hash.update(bytes);
+    if (lines.length > 2) await turn();
+  }
+  lines.push(line(mac(hash.digest()).toString('base64')));
+  return Buffer.concat(lines);
+}
+
+/** Undefined when it is not as we wrote it: then everything is rebuilt from the entries. */
+export function decodeState(bytes: Buffer, mac: Mac): SealedState | undefined {
+  const macAt = bytes.lastIndexOf(NEWLINE, bytes.length - 2) + 1;
+  const signed = bytes.subarray(0, macAt);
+  const [given] = jsonLines(bytes.subarray(macAt)) ?? [];
+  const expected = mac(createHash('sha256').update(signed).digest());
+  const stated = Buffer.from(typeof given === 'string' ? given : '', 'base64');
+  if (stated.length !== expected.length || !timingSafeEqual(stated, expected)) return undefined;
+  // From here on it is our own writing.
+  const [first, ...slices] = jsonLines(signed) as [HeadLine, ...(string | number)[][]];
+  if (first.v !== VERSION) return undefined;
+  const keySeqs = new Map<string, number>();
+  for (const slice of slices) for (let i = 0; i < slice.length; i += 2) keySeqs.set(slice[i] as string, slice[i + 1] as number);
+  return { size: first.size, rootHash: Buffer.from(first.root_hash, 'base64'), ledger: createLedger({ ...first, announced: first.announced }, keySeqs) };
+}
+
+function line(value: unknown): Buffer {
+  return Buffer.from(`${JSON.stringify(value)}\n`);
+}
+
+function jsonLines(bytes: Buffer): unknown[] | undefined {
+  try {
+    return bytes.toString('utf8').split('\n').filter((text) => text !== '').map((text): unknown => JSON.parse(text));
+  } catch {
+    return undefined;
+  }
+}

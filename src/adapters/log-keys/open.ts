@@ -1,0 +1,52 @@
+import type { LogSigner } from '../../ports/log-signer.ts';
+import type { DurableFile } from '../root-key/durable-file.ts';
+import type { KeyPairDeps } from './key-pair.ts';
+import type { LogKeysVault, VaultDeps } from './vault.ts';
+import { makeRootKey } from '../root-key/root-key.ts';
+import { originOf } from './identity.ts';
+import { createLogSigner, makeSet } from './signer.ts';
+import { createVault } from './vault.ts';
+
+export interface LogKeysDeps extends KeyPairDeps, VaultDeps {
+  /** `audit.key_overlap`. */
+  readonly keyOverlapMs: number;
+}
+
+/** The signer with the keys that lie in the file. */
+export function openLogSigner(deps: LogKeysDeps): Promise<LogSigner> {
+  return openFrom(createVault(deps), deps);
+}
+
+/** Makes the first keys of a log, durable when it returns; its entry 0 is to announce them. */
+export async function makeLogKeys({ nowMs, ...deps }: LogKeysDeps & { readonly nowMs: number }): Promise<LogSigner> {
+  const vault = createVault(deps);
+  const { set, keys } = makeSet({ position: 0, reason: 'start', nowMs, fromIndex: 0 }, { ...deps, vault, origin: originOf(deps.instanceId) });
+  await vault.save({ sets: [set] });
+  for (const { signer } of keys) signer.destroy();
+  // Read back: what does not open now would not open later.
+  return openFrom(vault, deps);
+}
+
+/** Keys for a log in RAM, sealed under a root key that was in RAM too: nothing is written, and nothing outlives the process. */
+export async function createMemoryLogSigner(deps: Omit<LogKeysDeps, 'file' | 'rootKey'> & { readonly nowMs: number }): Promise<LogSigner> {
+  const rootKey = makeRootKey(deps.memory);
+  try {
+    return await makeLogKeys({ ...deps, file: fileInRam(), rootKey });
+  } finally {
+    rootKey.destroy();
+  }
+}
+
+async function openFrom(vault: LogKeysVault, deps: LogKeysDeps): Promise<LogSigner> {
+  return createLogSigner({ ...deps, vault, origin: originOf(deps.instanceId) }, await vault.load());
+}
+
+function fileInRam(): DurableFile {
+  let content = '';
+  return {
+    read: async () => Buffer.from(content),
+    async replace(next) {
+      content = next;
+    },
+  };
+}

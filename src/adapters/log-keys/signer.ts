@@ -1,0 +1,174 @@
+import type { LogKeysDetail, LogSigner } from '../../ports/log-signer.ts';
+import type { HeldKey, KeyPairDeps } from './key-pair.ts';
+import type { LogKeysState, LogKeysVault, StoredKey, StoredSet } from './vault.ts';
+import assert from 'node:assert';
+import { formatCheckpoint, parseCheckpoint } from '../../../client/src/log/checkpoint.ts';
+import { parseNote } from '../../../client/src/log/note.ts';
+import { parseVkey } from '../../../client/src/log/vkey.ts';
+import { KmsError } from '../../core/errors.ts';
+import { formatRfc3339, parseRfc3339 } from '../../core/time.ts';
+import { announcementSignatures, logKeyKinds, makeKey, openKey, signatureLines } from './key-pair.ts';
+
+export interface SignerDeps extends KeyPairDeps {
+  readonly vault: LogKeysVault;
+  readonly origin: string;
+  /** `audit.key_overlap`. */
+  readonly keyOverlapMs: number;
+}
+
+/** Each set adds two lines to every note, and notes are kept small enough for any witness. */
+const SIGNING_SETS_MAX = 4;
+
+/** A signer for keys that the vault holds. What is written is written before it counts. */
+export function createLogSigner(deps: SignerDeps, opened: LogKeysState): LogSigner {
+  const { vault, origin, keyOverlapMs } = deps;
+  const heldBySet = new Map<string, readonly HeldKey[]>();
+  let state = opened;
+  /** The last note that more than one set signed. */
+  let overlapNote = '';
+
+  for (const set of setsInUse(opened)) heldBySet.set(nameOf(set), openSet(set, deps));
+
+  const save = async (next: LogKeysState): Promise<void> => {
+    await vault.save(next).catch((fault: unknown) => {
+      throw new KmsError('AuditUnavailable', { hint: 'log-keys.json in audit.dir cannot be written', cause: fault });
+    });
+    state = next;
+    const inUse = new Set(setsInUse(next).map(nameOf));
+    for (const [name, keys] of heldBySet) {
+      if (inUse.has(name)) continue;
+      heldBySet.delete(name);
+      for (const { signer } of keys) signer.destroy();
+    }
+  };
+
+  const heldOf = (sets: readonly StoredSet[]): readonly HeldKey[] => sets.flatMap((set) => heldBySet.get(nameOf(set)) ?? []);
+
+  const prepareSet = (reason: StoredSet['reason'], nowMs: number, treeSize: number): StoredSet => {
+    const before = state.prepared?.set;
+    // Made before the compromise, they may be known to whoever it was.
+    if (before !== undefined && reason !== 'compromised') return { ...before, reason };
+    const { set, keys } = makeSet({ position: state.sets.length, reason, nowMs, fromIndex: treeSize }, deps);
+    heldBySet.set(nameOf(set), keys);
+    return set;
+  };
+
+  return {
+    origin,
+    keys: () => state.sets.flatMap((set) => set.keys.map(({ vkey, alg }) => ({
+      vkey, alg, fromIndex: set.from_index,
+      ...(set.until_index !== undefined && { untilIndex: set.until_index }),
+      ...(set.transition_checkpoint !== undefined && { transitionCheckpoint: set.transition_checkpoint }),
+    }))),
+
+    async sign(checkpoint, nowMs) {
+      assert(checkpoint.origin === origin, 'a log signs its own checkpoints only');
+      const sets = state.sets.filter((set) => signs(set, nowMs));
+      const note = `${formatCheckpoint(checkpoint)}\n${await signatureLines(heldOf(sets), checkpoint, nowMs)}`;
+      if (sets.length > 1) overlapNote = note;
+      return note;
+    },
+
+    mac: (bytes) => vault.mac(bytes),
+
+    async prepare(reason, nowMs, treeSize) {
+      const signing = state.sets.filter((set) => signs(set, nowMs));
+      if (signing.length >= SIGNING_SETS_MAX && reason !== 'compromised') throw new KmsError('KeyState', { hint: 'too many log keys sign at once: wait until the overlap of the oldest has ended' });
+      const set = prepareSet(reason, nowMs, treeSize);
+      const until = formatRfc3339(nowMs + (reason === 'compromised' ? 0 : keyOverlapMs));
+      await save({ sets: state.sets, prepared: { set, until } });
+      const keys = set.keys.map(({ vkey }) => vkey);
+      return { keys, reason, until, signatures: await announcementSignatures(heldOf(signing), origin, keys) } satisfies LogKeysDetail;
+    },
+
+    prepared: () => state.prepared && { keys: state.prepared.set.keys.map(({ vkey }) => vkey), fromIndex: state.prepared.set.from_index },
+
+    async activate(entryIndex) {
+      assert(state.prepared !== undefined, 'keys are prepared before they are activated');
+      const { set, until } = state.prepared;
+      const before = state.sets.map((old) => (set.reason === 'compromised' ? stopped(old, entryIndex) : endingAt(old, until)));
+      await save({ sets: [...before, { ...set, from_index: entryIndex }] });
+    },
+
+    async retire(nowMs, treeSize, transitionNote) {
+      const due = state.sets.filter((set) => isHeld(set) && !signs(set, nowMs));
+      if (due.length === 0) return;
+      const sets = [...state.sets];
+      for (const old of due) {
+        const next = sets[old.position + 1];
+        const note = [transitionNote, overlapNote].find((one) => next !== undefined && isSignedBy(one, old) && isSignedBy(one, next));
+        sets[old.position] = stopped(old, (note === undefined ? undefined : sizeOf(note)) ?? treeSize);
+        if (next !== undefined && note !== undefined) sets[next.position] = { ...next, transition_checkpoint: note };
+      }
+      await save({ ...state, sets });
+    },
+
+    newestMs: () => parseRfc3339(state.sets.at(-1)?.made_at ?? '') ?? 0,
+  };
+}
+
+/** New keys of every kind, sealed to their place. */
+export function makeSet(
+  { position, reason, nowMs, fromIndex }: { readonly position: number; readonly reason: StoredSet['reason']; readonly nowMs: number; readonly fromIndex: number },
+  { vault, origin, ...deps }: Omit<SignerDeps, 'keyOverlapMs'>,
+): { readonly set: StoredSet; readonly keys: readonly HeldKey[] } {
+  const made = logKeyKinds.map((kind) =>
+    makeKey(kind, origin, (seed, vkey): StoredKey => ({ vkey, alg: kind.alg, ...vault.seal(seed, position, vkey) }), deps));
+  return {
+    set: { position, reason, made_at: formatRfc3339(nowMs), from_index: fromIndex, keys: made.map(({ kept }) => kept) },
+    keys: made.map(({ key }) => key),
+  };
+}
+
+function openSet({ position, keys }: StoredSet, { vault, origin, ...deps }: SignerDeps): readonly HeldKey[] {
+  return keys.map((stored) => {
+    const kind = logKeyKinds.find(({ alg }) => alg === stored.alg);
+    assert(kind !== undefined, 'log keys are of a kind that is known');
+    const held = openKey(kind, origin, vault.open(stored, position), deps);
+    assert(parseVkey(stored.vkey)?.publicKey.equals(held.vkey.publicKey) === true, 'a seed gives the public key it was sealed with');
+    return held;
+  });
+}
+
+function setsInUse({ sets, prepared }: LogKeysState): readonly StoredSet[] {
+  return [...sets, ...(prepared === undefined ? [] : [prepared.set])].filter(isHeld);
+}
+
+/** Sets that never came to be used may have had the same position. */
+function nameOf({ keys }: StoredSet): string {
+  return keys.map(({ vkey }) => vkey).join(' ');
+}
+
+function isHeld(set: StoredSet): boolean {
+  return set.until_index === undefined;
+}
+
+function signs(set: StoredSet, nowMs: number): boolean {
+  return isHeld(set) && nowMs < untilMsOf(set);
+}
+
+function untilMsOf({ until }: StoredSet): number {
+  return until === undefined ? Infinity : parseRfc3339(until) ?? 0;
+}
+
+/** The set with an end, or with the earlier one that it has already. */
+function endingAt(set: StoredSet, until: string): StoredSet {
+  return untilMsOf(set) <= (parseRfc3339(until) ?? 0) ? set : { ...set, until };
+}
+
+/** The set without its seeds: its public keys are all that stays. */
+function stopped(set: StoredSet, untilIndex: number): StoredSet {
+  return isHeld(set) ? { ...set, until_index: untilIndex, keys: set.keys.map(({ vkey, alg }) => ({ vkey, alg })) } : set;
+}
+
+function isSignedBy(note: string, { keys }: StoredSet): boolean {
+  const lines = parseNote(note)?.signatures ?? [];
+  return keys.every(({ vkey }) => {
+    const key = parseVkey(vkey);
+    return lines.some(({ name, keyId }) => name === key?.name && keyId.equals(key.keyId));
+  });
+}
+
+function sizeOf(note: string): number | undefined {
+  return parseCheckpoint(parseNote(note)?.text ?? '')?.size;
+}

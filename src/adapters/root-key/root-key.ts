@@ -1,0 +1,88 @@
+import type { LockedMemory } from '../system/locked-memory.ts';
+import type { Kdf } from './argon2id.ts';
+import type { Sealed } from './sealing.ts';
+import sodium from 'sodium-native';
+import { canonicalJson } from '../../core/canonical-json.ts';
+import { Secret } from '../../core/secret.ts';
+import { parseStrictJson } from '../../core/strict-json.ts';
+import { isKdf, keyFromPassphrase, newKdf } from './argon2id.ts';
+import { deriveKey, KEY_BYTES, open, seal } from './sealing.ts';
+
+/** Under what a root key lies. */
+export type SealName = 'keyfile' | 'passphrase';
+
+/** What opens a root key: the key of a key file, or a passphrase. */
+export interface Opener {
+  readonly seal: SealName;
+  readonly secret: Secret;
+}
+
+/** `root-key.json` below `audit.dir`. All of it is authenticated: what is not sealed stands in the AAD. */
+interface RootKeyFile extends Sealed {
+  readonly v: 1;
+  readonly instance_id: string;
+  readonly seal: SealName;
+  /** With a passphrase only. */
+  readonly kdf?: Kdf;
+}
+
+type Header = Omit<RootKeyFile, keyof Sealed>;
+
+const DOMAIN = 'ron-kms/root-key/v1';
+const KEYFILE_INFO = 'ron-kms::ron-kms::root::keyfile';
+
+/** The key that every other key of an instance is derived from: 32 bytes of libsodium's generator, in locked memory. */
+export function makeRootKey(memory: LockedMemory): Secret {
+  const slot = memory.take(KEY_BYTES);
+  sodium.randombytes_buf(slot);
+  return new Secret(slot, memory.give);
+}
+
+/** The text of the file that keeps the root key of this instance. */
+export async function sealRootKey(rootKey: Secret, instanceId: string, opener: Opener, memory: LockedMemory): Promise<string> {
+  const header: Header = { v: 1, instance_id: instanceId, seal: opener.seal, ...(opener.seal === 'passphrase' && { kdf: newKdf() }) };
+  const key = await sealingKeyOf(header, opener.secret, memory);
+  try {
+    return `${JSON.stringify({ ...header, ...seal(key, rootKey, aadOf(header)) })}\n`;
+  } finally {
+    key.destroy();
+  }
+}
+
+/** The root key, in locked memory. Throws with what the operator can do; never with what was in the file. */
+export async function openRootKey(bytes: Buffer, instanceId: string, opener: Opener, memory: LockedMemory): Promise<Secret> {
+  const { nonce_b64, sealed_b64, ...header } = parseRootKeyFile(bytes);
+  if (header.instance_id !== instanceId) throw new Error(`root-key.json is of the instance ${header.instance_id}, and identity.json beside it says ${instanceId}`);
+  if (header.seal !== opener.seal) throw new Error(`the root key lies under a ${header.seal}: set backends.file.seal = "${header.seal}"`);
+  const key = await sealingKeyOf(header, opener.secret, memory);
+  const rootKey = open(key, { nonce_b64, sealed_b64 }, aadOf(header), memory);
+  key.destroy();
+  if (rootKey === undefined) throw new Error(`the root key does not open: this is the wrong ${opener.seal}, or root-key.json was changed`);
+  return rootKey;
+}
+
+function sealingKeyOf({ kdf, instance_id: instanceId }: Header, secret: Secret, memory: LockedMemory): Promise<Secret> {
+  if (kdf !== undefined) return keyFromPassphrase(secret, kdf, memory);
+  return Promise.resolve(deriveKey(secret, { info: KEYFILE_INFO, instanceId }, memory));
+}
+
+function aadOf(header: Header): string {
+  return `${DOMAIN}\n${canonicalJson(header)}`;
+}
+
+function parseRootKeyFile(bytes: Buffer): RootKeyFile {
+  try {
+    const file = parseStrictJson(bytes);
+    if (isRootKeyFile(file)) return file;
+  } catch {
+    // Not JSON is not a root key either; what stands there is not repeated.
+  }
+  throw new Error('root-key.json cannot be read: it is not a root key of this version, or asks for less or more of argon2id than is done here');
+}
+
+function isRootKeyFile(file: object): file is RootKeyFile {
+  const { v, instance_id: instanceId, seal, kdf, nonce_b64: nonce, sealed_b64: sealed, ...more } = file as Record<string, unknown>;
+  return v === 1 && Object.keys(more).length === 0
+    && [instanceId, nonce, sealed].every((text) => typeof text === 'string')
+    && (seal === 'passphrase' ? isKdf(kdf) : seal === 'keyfile' && kdf === undefined);
+}

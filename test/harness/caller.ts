@@ -1,0 +1,25 @@
+import type { Caveats } from '../../src/core/macaroon/caveats.ts';
+import type { Caller } from '../../src/service/call.ts';
+import { scopes } from '../../src/core/macaroon/caveats.ts';
+
+interface CallerOptions {
+  readonly clientId?: string;
+  readonly rootKeyId?: string;
+  readonly tokenId?: string;
+  readonly peer?: string;
+  readonly corrId?: string;
+  readonly caveats?: Partial<Caveats>;
+}
+
+/** A caller as authentication would give it: every scope, tenant `core`, unless the caveats say otherwise. */
+export function callerOf({ clientId = 'me', rootKeyId = 'root', tokenId = 't1', peer = '127.0.0.1', corrId = 'corr', caveats = {} }: CallerOptions = {}): Caller {
+  return {
+    identity: { clientId, rootKeyId, tokenId },
+    actor: { client_id: clientId, root_key_id: rootKeyId, token_id: tokenId, via: 'tcp', peer },
+    caveats: {
+      scopes: new Set(scopes), tenants: ['core'], purposes: [], algs: [], kids: [], expiresAtMs: Number.MAX_SAFE_INTEGER, notBeforeMs: undefined,
+      peers: [], certificates: [], rates: [], ...caveats,
+    },
+    caveatTexts: [], caveatNames: String, peer, via: 'tcp', corrId, requestId: 'request',
+  };
+}
