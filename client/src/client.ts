@@ -1,12 +1,17 @@
 import type { CallOptions, ClientOptions } from './transport.ts';
 import type {
-  CreateBody, DestroyBody, Key, KeyList, ListQuery, OpIdBody, PatchBody, RewrapAnswer, RewrapBody, RotateAnswer, SignAnswer, SignBatchAnswer,
+  AcceptClockAnswer, AuditKeys, CreateBody, DestroyBody, Key, KeyList, ListQuery, LogKeysAnswer, LogKeysBody, OpIdBody, PatchBody, RecordList, RecordsQuery, RewrapAnswer, RewrapBody, RotateAnswer, SignAnswer, SignBatchAnswer,
   SignBatchBody, SignBody, Token, UnwrapAnswer, UnwrapBody, VerifyAnswer, VerifyBatchAnswer, VerifyBatchBody, VerifyBody, WrapAnswer, WrapBody,
 } from './wire.ts';
 import { createTransport } from './transport.ts';
 
 /** What `listKeys` may ask for; `limit` as a number. */
 export type ListOptions = Omit<ListQuery, 'limit'> & { limit?: number };
+
+/** What `records` may ask for; `from` and `limit` as numbers. */
+export type RecordsOptions = Omit<RecordsQuery, 'from' | 'limit'> & { from?: number; limit?: number };
+
+export type AuditRecord = RecordList['records'][number];
 
 export type KmsClient = ReturnType<typeof createClient>;
 
@@ -24,7 +29,9 @@ export function createClient(options: ClientOptions) {
   const mutate = <A>(method: 'POST' | 'PATCH', path: string, body: { op_id?: string }, call?: CallOptions) =>
     send({ method, path, body, isSafe: body.op_id !== undefined }, call) as Promise<A>;
 
+  const readText = (path: string, call?: CallOptions) => send({ method: 'GET', path, isSafe: true, answers: 'text' }, call) as Promise<string>;
   const listKeys = (query: ListOptions = {}, call?: CallOptions) => read<KeyList>(`/keys${queryText(query)}`, call);
+  const records = (query: RecordsOptions = {}, call?: CallOptions) => read<RecordList>(`/audit/records${queryText(query)}`, call);
 
   return {
     createKey: (body: CreateBody, call?: CallOptions) => mutate<Key>('POST', '/keys', body, call),
@@ -55,6 +62,27 @@ export function createClient(options: ClientOptions) {
     unwrap: (body: UnwrapBody, call?: CallOptions) => once<UnwrapAnswer>('/unwrap', body, call),
     rewrap: (body: RewrapBody, call?: CallOptions) => once<RewrapAnswer>('/rewrap', body, call),
 
+    /** The newest checkpoint of the log: a signed note. */
+    checkpoint: (call?: CallOptions) => readText('/audit/checkpoint', call),
+    /** What the service says its keys are: a verifier holds a log against keys that it got another way. */
+    auditKeys: (call?: CallOptions) => read<AuditKeys>('/audit/keys', call),
+    /** The proof that the entry is in the log, for `checkReceipt`; waits for the checkpoint that covers it. */
+    receipt: (index: number, call?: CallOptions) => readText(`/audit/receipts/${indexText(index)}`, call),
+    records,
+    /** Every entry from the query's `from` on, up to where the log ends. */
+    async *allRecords(query: RecordsOptions = {}, call?: CallOptions): AsyncGenerator<AuditRecord, void, undefined> {
+      let { from } = query;
+      do {
+        const page = await records({ ...query, ...(from !== undefined && { from }) }, call);
+        yield* page.records;
+        from = page.next;
+      } while (from !== undefined);
+    },
+    /** A hash tile or entry bundle, by its C2SP path: `tile/0/x001/067.p/12`, `tile/entries/000`. */
+    tile: (path: string, call?: CallOptions) => send({ method: 'GET', path: tileCallPath(path), isSafe: true, answers: 'bytes' }, call) as Promise<Uint8Array>,
+    rotateLogKeys: (body: LogKeysBody = {}, call?: CallOptions) => once<LogKeysAnswer>('/admin/log-keys', body, call),
+    acceptClock: (body: OpIdBody = {}, call?: CallOptions) => repeatable<AcceptClockAnswer>('/admin/accept-clock', body, call),
+
     readToken: (call?: CallOptions) => read<Token>('/token', call),
     openapi: (call?: CallOptions) => read<Record<string, unknown>>('/openapi.json', call),
   };
@@ -67,8 +95,18 @@ function keyPath(kid: string): string {
   return `/keys/${encodeURIComponent(kid)}`;
 }
 
+function indexText(index: number): string {
+  if (!Number.isSafeInteger(index) || index < 0) throw new TypeError('an index is a whole number from 0');
+  return String(index);
+}
+
+function tileCallPath(path: string): string {
+  if (!/^tile\/(entries|\d+)(\/x\d{3})*\/\d{3}(\.p\/\d+)?$/.test(path)) throw new TypeError('a tile is tile/<L>/<N>[.p/<W>], as C2SP tlog-tiles writes it');
+  return `/audit/${path}`;
+}
+
 /** Encoded by hand: URLSearchParams writes a space as `+`, which is a plus to the service. */
-function queryText(query: ListOptions): string {
+function queryText(query: ListOptions | RecordsOptions): string {
   const pairs = Object.entries(query).filter(([, value]) => value !== undefined);
   return pairs.length === 0 ? '' : `?${pairs.map(([name, value]) => `${name}=${encodeURIComponent(value)}`).join('&')}`;
 }

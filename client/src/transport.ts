@@ -29,7 +29,12 @@ interface Call {
   readonly body?: object;
   /** May be sent twice without being done twice. */
   readonly isSafe: boolean;
+  /** What the answer is; JSON when left out. */
+  readonly answers?: keyof typeof media;
 }
+
+/** What an answer can be, by the content type that says so. */
+const media = { json: 'application/json', text: 'text/plain', bytes: 'application/octet-stream' } as const;
 
 export type Transport = (call: Call, options?: CallOptions) => Promise<unknown>;
 
@@ -42,10 +47,10 @@ const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i;
 export function createTransport({ url, token, fetch: send = globalThis.fetch, timeoutMs: usualTimeoutMs = TIMEOUT_MS }: ClientOptions): Transport {
   const base = baseOf(url);
 
-  const attempt = async (path: string, request: RequestInit): Promise<unknown> => {
+  const attempt = async ({ path, answers = 'json' }: Call, request: RequestInit): Promise<unknown> => {
     const response = await send(`${base}${BASE_PATH}${path}`, request).catch((fault: unknown) => { throw unreachable(base, fault); });
-    const text = await response.text().catch((fault: unknown) => { throw unreachable(base, fault); });
-    return readAnswer(response, text, base);
+    const bytes = await response.arrayBuffer().catch((fault: unknown) => { throw unreachable(base, fault); });
+    return readAnswer(response, new Uint8Array(bytes), answers, base);
   };
 
   return async (call, { timeoutMs = usualTimeoutMs, signal: given, corrId } = {}) => {
@@ -59,10 +64,10 @@ export function createTransport({ url, token, fetch: send = globalThis.fetch, ti
     let refusal: unknown;
     try {
       for (let tries = 0; ; tries++) {
-        const headers = headersOf(typeof token === 'string' ? token : await token(), corrId, body !== undefined);
+        const headers = headersOf(typeof token === 'string' ? token : await token(), corrId, call);
         try {
           // A redirect would carry the token to somebody else.
-          return await attempt(call.path, { method: call.method, headers, redirect: 'manual', signal: deadline.signal, ...(body !== undefined && { body }) });
+          return await attempt(call, { method: call.method, headers, redirect: 'manual', signal: deadline.signal, ...(body !== undefined && { body }) });
         } catch (fault) {
           given?.throwIfAborted();
           if (deadline.signal.aborted) throw new KmsClientError('DeadlineExceeded', `no answer from ${base} within ${timeoutMs} ms`, { status: 0, cause: refusal ?? fault });
@@ -82,13 +87,13 @@ export function createTransport({ url, token, fetch: send = globalThis.fetch, ti
 }
 
 /** What `fetch` says of a header it does not take repeats the header: neither token nor id gets that far. */
-function headersOf(token: string, corrId: string | undefined, hasBody: boolean): Record<string, string> {
+function headersOf(token: string, corrId: string | undefined, { body, answers = 'json' }: Call): Record<string, string> {
   if (!TOKEN.test(token)) throw new TypeError('the token is not base64url without padding');
   if (corrId !== undefined && !UUID.test(corrId)) throw new TypeError('corrId is a UUID');
   return {
     authorization: `Bearer ${token}`,
-    accept: 'application/json',
-    ...(hasBody && { 'content-type': 'application/json' }),
+    accept: answers === 'json' ? media.json : `${media[answers]}, ${media.json}`,
+    ...(body !== undefined && { 'content-type': 'application/json' }),
     ...(corrId !== undefined && { 'x-corr-id': corrId }),
   };
 }
@@ -101,14 +106,16 @@ function baseOf(url: string): string {
   return `${parsed.origin}${parsed.pathname.replace(/\/+$/, '')}`;
 }
 
-function readAnswer(response: Response, text: string, base: string): unknown {
+function readAnswer(response: Response, bytes: Uint8Array, answers: NonNullable<Call['answers']>, base: string): unknown {
   const { status } = response;
+  const isMeant = response.ok && (answers === 'json' || response.headers.get('content-type')?.split(';')[0] === media[answers]);
+  if (isMeant && answers === 'bytes') return bytes;
+  const text = new TextDecoder().decode(bytes);
+  if (isMeant && answers === 'text') return text;
   const body = parseJson(text);
-  if (response.ok && body !== undefined) return body;
-  const error = errorItemOf(body);
-  if (response.ok || error === undefined) {
-    throw new KmsClientError('BadAnswer', `${base} answered ${status}, and not as a ron-kms does`, { status });
-  }
+  if (isMeant && body !== undefined) return body;
+  const error = response.ok ? undefined : errorItemOf(body);
+  if (error === undefined) throw new KmsClientError('BadAnswer', `${base} answered ${status}, and not as a ron-kms does`, { status });
   const { code, message, retryable, hint, request_id: requestId } = error;
   throw new KmsClientError(code, message, { status, retryable, hint, requestId, retryAfterMs: parseRetryAfter(response.headers.get('retry-after')), cause: error });
 }

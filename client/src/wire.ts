@@ -1,4 +1,63 @@
 /** Generated from src/http/schemas.ts by `npm run generate -w client`. Do not edit: a test holds it against the schemas. */
+export interface AcceptClockAnswer {
+  audit: {
+    index: number;
+    op_id: string;
+  };
+}
+/** the entry; its RFC 8785 form is what the log has hashed */
+export interface AuditEntry {
+  v: number;
+  salt: string;
+  boot_id: string;
+  op_id: string;
+  corr_id: string;
+  op: string;
+  /** tenant or purpose */
+  tenant?: string;
+  /** <tenant>/<purpose>/<alg>/<uuid>, optionally #v<N> */
+  kid?: string;
+  alg?: string;
+  /** tenant or purpose */
+  purpose?: string;
+  /** BLAKE3, 64 lower-case hex digits */
+  input_hash: string;
+  /** RFC 3339, UTC, milliseconds */
+  ts: string;
+  mono_ns: string;
+  key_seq?: number;
+  result: string;
+  reason?: string;
+  actor: {
+    client_id?: string;
+    root_key_id?: string;
+    token_id?: string;
+    via: string;
+    peer?: string;
+  };
+  policy?: {
+    mode: 'or' | 'pq_only' | 'and';
+    decision_id?: string;
+  };
+  attestation?: {
+    class: string;
+    evidence_sha256: string;
+  };
+  generation?: number;
+  [k: string]: unknown;
+}
+export interface AuditKeys {
+  origin: string;
+  keys: {
+    /** C2SP signed-note verifier key */
+    vkey: string;
+    alg: 'ed25519' | 'ml-dsa-44';
+    from_index: number;
+    until_index?: number;
+    /** the last signed note of the keys before and these */
+    transition_checkpoint?: string;
+  }[];
+}
 export interface CreateBody {
   /** tenant or purpose */
   tenant: string;
@@ -118,6 +177,21 @@ export interface ListQuery {
   limit?: string;
   cursor?: string;
 }
+export interface LogKeysAnswer {
+  keys: string[];
+  /** RFC 3339, UTC, milliseconds */
+  until?: string;
+  audit: {
+    index: number;
+    op_id: string;
+  };
+}
+export interface LogKeysBody {
+  /** makes a mutation idempotent for 24 h; elsewhere a name in the log */
+  op_id?: string;
+  /** the keys before are not to be trusted any more: they stop to sign at once */
+  compromised?: boolean;
+}
 export interface NoQuery {}
 export interface OpIdBody {
   /** makes a mutation idempotent for 24 h; elsewhere a name in the log */
@@ -130,6 +204,33 @@ export interface PatchBody {
   rotate_after?: string | null;
   /** makes a mutation idempotent for 24 h; elsewhere a name in the log */
   op_id?: string;
+}
+export interface ReceiptPath {
+  /** a place in the log, from 0 */
+  index: string;
+}
+export interface RecordList {
+  records: {
+    index: number;
+    entry: AuditEntry;
+  }[];
+  /** where to go on; left out at the end of the log */
+  next?: number;
+  /** entries in the log when it was read */
+  tree_size: number;
+}
+export interface RecordsQuery {
+  /** a place in the log, from 0 */
+  from?: string;
+  /** 1 to 1000, 100 when left out */
+  limit?: string;
+  /** <tenant>/<purpose>/<alg>/<uuid>, optionally #v<N> */
+  kid?: string;
+  /** tenant or purpose */
+  tenant?: string;
+  op?: string;
+  /** ok, invalid, intent, or an error code */
+  result?: string;
 }
 export interface RewrapAnswer {
   /** <tenant>/<purpose>/<alg>/<uuid>, optionally #v<N> */

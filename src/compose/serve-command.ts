@@ -31,7 +31,7 @@ export function makeServeCommand({ stopped, version }: ServeDeps): Command {
       const config = settingsFrom(parsed, io);
       checkConfig(config);
       const log = openLog();
-      const service = await startService({ config, log: log.lines, version, credentialsDirectory: io.env['CREDENTIALS_DIRECTORY'] });
+      const service = await startService({ config, log: log.lines, version, environment: io.env, credentialsDirectory: io.env['CREDENTIALS_DIRECTORY'] });
       announce(service, parsed.flags['json'] === true, io);
       await stopped;
       await service.stop();
@@ -57,9 +57,9 @@ function openLog() {
   };
 }
 
-function announce({ apiUrl, metricsUrl, demoToken, degraded }: RunningService, asJson: boolean, io: Io): void {
+function announce({ apiUrl, metricsUrl, demoToken, degraded, log }: RunningService, asJson: boolean, io: Io): void {
   if (asJson) {
-    io.out(`${JSON.stringify({ api_url: apiUrl, metrics_url: metricsUrl, ...(demoToken !== undefined && { token: demoToken }), degraded })}\n`);
+    io.out(`${JSON.stringify({ api_url: apiUrl, metrics_url: metricsUrl, ...(demoToken !== undefined && { token: demoToken }), degraded, log })}\n`);
     return;
   }
   io.out(`ron-kms listens on ${apiUrl}/v1/kms, with health and metrics on ${metricsUrl}\n`);

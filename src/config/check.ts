@@ -4,23 +4,65 @@ import { isIP } from 'node:net';
 import { ConfigError } from './load.ts';
 
 /** Settings that fit each on its own and not together: refused at start, with what to change. */
-export function checkConfig({ settings, profile }: Config): void {
-  for (const { isWrong, say } of rules) if (isWrong(settings)) throw new ConfigError(profile === undefined ? say(settings) : `profile ${profile}: ${say(settings)}`);
+export function checkConfig(config: Config): void {
+  const { settings, profile } = config;
+  for (const { isWrong, say } of profile === 'macronode' ? [...rules, ...macronodeRules] : rules) if (isWrong(settings, config)) throw new ConfigError(profile === undefined ? say(settings) : `profile ${profile}: ${say(settings)}`);
+}
+
+/** What is allowed, but weaker than it should be: said at start. */
+export function weaknessesOfConfig({ settings }: Config): readonly string[] {
+  return weaknesses.filter(({ isWrong }) => isWrong(settings)).map(({ say }) => say);
 }
 
 interface Rule {
-  readonly isWrong: (settings: Settings) => boolean;
+  readonly isWrong: (settings: Settings, config: Config) => boolean;
   readonly say: (settings: Settings) => string;
 }
 
 const rules: readonly Rule[] = [
   {
     isWrong: (settings) => settings['service.backend'] !== 'inmem',
-    say: (settings) => `service.backend = "${settings['service.backend']}" is not built yet: this version keeps keys in RAM only; start with --profile micronode`,
+    say: (settings) => `service.backend = "${settings['service.backend']}" is not built yet: try it with --profile micronode, or run ron-kms init, whose kms.toml keeps the log on disk and the keys in RAM`,
   },
   {
-    isWrong: (settings) => !settings['service.amnesia'],
-    say: () => 'service.backend = "inmem" needs service.amnesia = true: nothing is kept after the process ends, and that has to be said',
+    isWrong: (settings, { sources }) => settings['service.amnesia'] && /^(file|environment|flag) /.test(sources['audit.dir']),
+    say: () => 'audit.dir is set, and service.amnesia = true keeps the log in RAM: take one of them out',
+  },
+  {
+    isWrong: (settings) => settings['service.amnesia'] && settings['service.instance_id'] !== undefined,
+    say: () => 'service.instance_id is set, and service.amnesia = true begins a new log at each start: take one of them out',
+  },
+  {
+    isWrong: (settings) => settings['service.amnesia'] && settings['audit.anchor'] !== 'none',
+    say: () => 'audit.anchor is set, and service.amnesia = true leaves nothing that could be rolled back: take one of them out',
+  },
+  {
+    isWrong: (settings) => settings['audit.anchor'] === 'tpm' || settings['audit.anchor'] === 'pkcs11',
+    say: (settings) => `audit.anchor = "${settings['audit.anchor']}" comes with its backend, which is not built yet: use "file" or "witness"`,
+  },
+  {
+    isWrong: (settings) => settings['audit.anchor'] === 'file' && settings['audit.anchor_path'] === undefined,
+    say: () => 'audit.anchor = "file" needs audit.anchor_path, on another medium than audit.dir',
+  },
+  {
+    isWrong: (settings) => settings['audit.anchor'] === 'witness' && (settings['audit.witness_url'] === undefined || settings['audit.witness_vkey'] === undefined),
+    say: () => 'audit.anchor = "witness" needs audit.witness_url and audit.witness_vkey',
+  },
+  {
+    isWrong: (settings) => settings['audit.witness_url'] !== undefined && !isSafeUrl(settings['audit.witness_url']),
+    say: () => 'audit.witness_url must be https, or http on loopback',
+  },
+  {
+    isWrong: (settings) => settings['audit.key_rotation'] < KEY_ROTATION_MIN_MS || settings['audit.key_overlap'] > settings['audit.key_rotation'],
+    say: () => 'audit.key_rotation is at least 1s, and audit.key_overlap no longer than it',
+  },
+  {
+    isWrong: (settings) => !settings['service.amnesia'] && settings['backends.file.seal'] === 'keyfile' && settings['backends.file.keyfile_path'] === undefined,
+    say: () => 'backends.file.seal = "keyfile" needs backends.file.keyfile_path',
+  },
+  {
+    isWrong: (settings) => settings['backends.file.passphrase_env'] !== undefined && settings['backends.file.passphrase_fd'] !== undefined,
+    say: () => 'set one of backends.file.passphrase_env and backends.file.passphrase_fd',
   },
   {
     isWrong: (settings) => !isLoopback(settings['bind_addr'].host),
@@ -41,6 +83,48 @@ const rules: readonly Rule[] = [
   {
     isWrong: (settings) => settings['limits.max_body_bytes'] < 1024,
     say: () => 'limits.max_body_bytes is at least 1KiB',
+  },
+];
+
+/** What `macronode` promises (DESIGN §1). */
+const macronodeRules: readonly Rule[] = [
+  {
+    isWrong: (settings) => settings['service.amnesia'],
+    say: () => 'service.amnesia = true forgets keys and log with the process: set it to false',
+  },
+  {
+    isWrong: (settings) => settings['pq.verify_mode'] === 'or',
+    say: () => 'pq.verify_mode = "or" takes one signature of two: set it to "and" or "pq_only"',
+  },
+  {
+    isWrong: (settings) => settings['audit.durability'] === 'os',
+    say: () => 'audit.durability = "os" may lose the last entries with the power: set it to "disk"',
+  },
+  {
+    isWrong: (settings) => settings['audit.anchor'] === 'none',
+    say: () => 'audit.anchor = "none" does not notice that the disk was rolled back: set it to "file" or "witness"',
+  },
+  {
+    isWrong: (settings) => settings['backends.file.seal'] === 'keyfile',
+    say: () => 'backends.file.seal = "keyfile" leaves the root key in a plain file: set it to "passphrase"',
+  },
+  {
+    isWrong: (settings) => settings['service.backend'] === 'inmem',
+    say: () => 'service.backend = "inmem" gives no evidence of where its keys are, and no backend of this version does: use no profile, or micronode',
+  },
+];
+
+/** Shorter is a mistake, and would fill the log with keys. */
+const KEY_ROTATION_MIN_MS = 1000;
+
+const weaknesses: readonly { readonly isWrong: (settings: Settings) => boolean; readonly say: string }[] = [
+  {
+    isWrong: (settings) => settings['service.backend'] === 'inmem' && !settings['service.amnesia'],
+    say: 'service.backend = "inmem": keys live in RAM and are gone when it stops; the log stays',
+  },
+  {
+    isWrong: (settings) => !settings['service.amnesia'] && settings['audit.anchor'] === 'none',
+    say: 'audit.anchor = "none": nothing would show that the whole disk was rolled back',
   },
 ];
 

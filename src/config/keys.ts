@@ -1,6 +1,6 @@
 import type { Kind } from './kinds.ts';
 import { verifyModes } from '../core/bundle/modes.ts';
-import { address, boolean, duration, integer, oneOf, size, someOf, string } from './kinds.ts';
+import { address, boolean, duration, integer, oneOf, size, someOf, string, uuid, variableName, verifierKey } from './kinds.ts';
 
 /**
  * The one table of settings (DESIGN §10): how each is written, its default, what it does. Flags,
@@ -31,6 +31,7 @@ export const configKeys = {
   'idle_timeout': row(duration, 60_000, 'a connection may wait for its next request'),
   'service.backend': row(oneOf(['inmem', 'file', 'pkcs11', 'tpm', 'cloud']), 'file', 'who holds the private keys'),
   'service.amnesia': row(boolean, false, 'keys and log in RAM only, gone with the process'),
+  'service.instance_id': optional(uuid, 'the log that audit.dir must hold, as init named it; another one is refused'),
   'service.allowed_algs': row(someOf(['ed25519', 'ml-dsa', 'x25519', 'ml-kem']), ['ed25519', 'ml-dsa', 'x25519', 'ml-kem'], 'algorithms in use; a combined one needs both of its parts'),
   'service.allowed_aeads': row(someOf(['chacha20-poly1305', 'aes-256-gcm']), ['chacha20-poly1305', 'aes-256-gcm'], 'AEADs in use; the first one seals to KEM keys'),
   'security.attest_require': row(oneOf(['never', 'if-available', 'required']), 'if-available', 'evidence of key residency'),
@@ -43,6 +44,16 @@ export const configKeys = {
   'pq.produce_hybrid': row(boolean, true, 'hybrid keys give both signatures'),
   'pq.verify_mode': row(oneOf(verifyModes), 'and', 'what a verify has to find: or, pq_only, and'),
   'pq.rollout_percent': row(integer(0, 100), 100, 'the share of tenants that the pq settings apply to'),
+  'audit.dir': row(string, './kms-audit', 'where the log, its keys and its identity lie; made by init, written by one process'),
+  'audit.checkpoint_interval_ops': row(integer(1, 1_000_000), 5000, 'entries after which the log is signed, if a second has not passed before'),
+  'audit.durability': row(oneOf(['disk', 'os']), 'disk', 'what an answer waits for: its entry on the disk, or with the kernel, which flushes it within 100 ms; mutations always wait for the disk'),
+  'audit.anchor': row(oneOf(['none', 'file', 'witness', 'tpm', 'pkcs11']), 'none', 'what shows that the whole disk was rolled back'),
+  'audit.anchor_path': optional(string, 'file of the anchor, on another medium than audit.dir'),
+  'audit.anchor_interval': row(duration, 3_600_000, 'the longest time between two anchorings while entries come; mutations are anchored at once'),
+  'audit.witness_url': optional(string, 'a C2SP tlog-witness, without the last part add-checkpoint'),
+  'audit.witness_vkey': optional(verifierKey, 'its key'),
+  'audit.key_rotation': row(duration, 90 * 86_400_000, 'how old the keys that sign the log become'),
+  'audit.key_overlap': row(duration, 30 * 86_400_000, 'how long the keys before them sign on'),
   'audit.memory_max': row(size, 64 * 1024 ** 2, 'how much of the log is kept in RAM under amnesia'),
   'auth.mode': row(oneOf(['keyset', 'introspect']), 'keyset', 'who vouches for tokens'),
   'auth.keyset_path': optional(string, 'file with the root keys lent to this service, mode 0600'),
@@ -51,6 +62,10 @@ export const configKeys = {
   'auth.revocations_path': optional(string, 'file with revoked ids'),
   'auth.max_token_lifetime': row(duration, 30 * 86_400_000, 'the longest life of a token'),
   'policy.mode': row(oneOf(['builtin']), 'builtin', 'who decides'),
+  'backends.file.seal': row(oneOf(['passphrase', 'keyfile']), 'passphrase', 'what the root key lies under'),
+  'backends.file.keyfile_path': optional(string, 'the key file, mode 0600, on another medium than audit.dir'),
+  'backends.file.passphrase_env': optional(variableName, 'name of the variable with the passphrase'),
+  'backends.file.passphrase_fd': optional(integer(0, 1023), 'file descriptor with the passphrase, read once at start; or systemd lends it as ron-kms.passphrase'),
   'observability.redact_level': row(oneOf(['hashes', 'lengths', 'none']), 'hashes', 'how kids stand in the log'),
 } as const;
 

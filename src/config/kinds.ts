@@ -26,6 +26,15 @@ export const size = ofText('a size such as 64KiB or 1MiB', parseSize, showSize);
 
 export const string = ofText('a string', (text) => (text === '' ? undefined : text), (value: string) => value);
 
+const matching = (form: string, pattern: RegExp): Kind<string> => ofText(form, (text) => (pattern.test(text) ? text : undefined), (value) => value);
+
+export const uuid = matching('a UUID in lower case', /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/);
+
+/** Anything else may be the secret itself, in the wrong place. */
+export const variableName = matching('the name of a variable, such as KMS_PASSPHRASE', /^[A-Za-z_][A-Za-z0-9_]*$/);
+
+export const verifierKey = matching('a verifier key: <name>+<8 hex>+<base64>', /^[^\s+]+\+[0-9a-f]{8}\+[A-Za-z0-9+/]+={0,2}$/);
+
 /** `host:port`; port 0 takes a free one. */
 export const address = ofText('an address such as 127.0.0.1:9446 or [::1]:9446', parseAddress, ({ host, port }) => `${host.includes(':') ? `[${host}]` : host}:${port}`);
 

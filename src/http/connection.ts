@@ -1,4 +1,5 @@
 import type { FastifyRequest } from 'fastify';
+import type { Socket } from 'node:net';
 
 const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i;
 const BEARER = 'bearer ';
@@ -16,8 +17,8 @@ export function corrIdOf(request: FastifyRequest): string {
 }
 
 /** The address of the other end; an IPv4 one as itself where the socket speaks IPv6. */
-export function peerOf(request: FastifyRequest): string | undefined {
-  const address = request.socket.remoteAddress;
+export function peerOf({ socket }: { readonly socket: Socket }): string | undefined {
+  const address = socket.remoteAddress;
   return address?.startsWith(MAPPED) === true && address.includes('.') ? address.slice(MAPPED.length) : address;
 }
 

@@ -1,5 +1,6 @@
 import type { TSchema } from 'typebox';
 import type { Route } from './routes.ts';
+import { isMedia } from './routes.ts';
 import { ErrorAnswer } from './schemas.ts';
 
 /** OpenAPI 3.1, whose schemas are JSON Schema: the very ones that validate. Made once, when it is first asked for. */
@@ -26,28 +27,40 @@ function build(routes: readonly Route[], basePath: string, version: string): obj
   };
 }
 
-function operationOf({ method, path, summary, status, body, query, answer }: Route): object {
+function operationOf({ method, path, summary, status, body, query, params, answer }: Route): object {
   const refused = { description: 'A refusal, by the error table', content: { 'application/json': { schema: { $ref: '#/components/schemas/Error' } } } };
   return {
     summary,
     operationId: `${method.toLowerCase()}${path.replace(/[/{}]+(\w?)/g, (_all, letter: string) => letter.toUpperCase())}`,
-    parameters: [...(path.includes('{kid}') ? [kidParameter] : []), ...(query === undefined ? [] : queryParameters(query))],
+    parameters: [
+      ...[...path.matchAll(/\{(\w+)\}/g)].map(([, name = '']) => pathParameter(name, params)),
+      ...(query === undefined ? [] : propertiesOf(query).map(([name, schema]) => ({ name, in: 'query', required: false, schema }))),
+    ],
     ...(body && { requestBody: { required: true, content: { 'application/json': { schema: plain(body) } } } }),
     responses: {
-      [status]: { description: 'Done', content: { 'application/json': { schema: plain(answer) } } },
+      [status]: { description: 'Done', content: contentOf(answer) },
       default: refused,
     },
   };
 }
 
-const kidParameter = {
-  name: 'kid', in: 'path', required: true, schema: { type: 'string' },
-  description: 'the whole kid, percent-encoded as one segment; or its four parts as four segments',
+function contentOf(answer: Route['answer']): object {
+  return isMedia(answer) ? { [answer.contentType]: {} } : { 'application/json': { schema: plain(answer) } };
+}
+
+/** What of a path no schema describes: it is parsed by itself. */
+const parsedParameters: Readonly<Record<string, string>> = {
+  kid: 'the whole kid, percent-encoded as one segment; or its four parts as four segments',
+  tile: '<L>/<N>[.p/<W>] or entries/<N>[.p/<W>] of C2SP tlog-tiles, as path segments: 0/x001/067.p/12',
 };
 
-function queryParameters(query: TSchema): readonly object[] {
-  const { properties } = plain(query) as { properties: Record<string, { description?: string }> };
-  return Object.entries(properties).map(([name, schema]) => ({ name, in: 'query', required: false, schema }));
+function pathParameter(name: string, params: TSchema | undefined): object {
+  const [, schema] = params === undefined ? [] : (propertiesOf(params).find(([property]) => property === name) ?? []);
+  return { name, in: 'path', required: true, schema: schema ?? { type: 'string' }, ...(Object.hasOwn(parsedParameters, name) && { description: parsedParameters[name] }) };
+}
+
+function propertiesOf(schema: TSchema): readonly (readonly [string, object])[] {
+  return Object.entries((plain(schema) as { properties: Record<string, object> }).properties);
 }
 
 /** The schema as plain JSON, without the marks of the schema builder. */

@@ -1,20 +1,23 @@
 /** The edge: validated wire bodies to branded values. What passes here is well formed, and nothing more. */
 import type { Kid } from '../core/key/kid.ts';
+import type { TileName } from '../core/log/tiles.ts';
 import type { Payload } from '../core/payload.ts';
 import type { ChangeRequest, DestroyRequest, PatchRequest } from '../service/change-key.ts';
 import type { CreateRequest } from '../service/create-key.ts';
 import type { ListRequest } from '../service/read-keys.ts';
+import type { RecordsRequest } from '../service/read-records.ts';
 import type { SignRequest } from '../service/sign.ts';
 import type { UnwrapRequest } from '../service/unwrap.ts';
 import type { VerifyRequest } from '../service/verify.ts';
 import type { WrapRequest } from '../service/wrap.ts';
-import type { CreateBody, DestroyBody, ListQuery, OpIdBody, PatchBody, RewrapBody, SignBody, UnwrapBody, VerifyBody, Wire, WrapBody } from './schemas.ts';
+import type { CreateBody, DestroyBody, ListQuery, OpIdBody, PatchBody, RecordsQuery, RewrapBody, SignBody, UnwrapBody, VerifyBody, Wire, WrapBody } from './schemas.ts';
 import { AEAD_NONCE_BYTES } from '../core/algorithm/table.ts';
 import { decodeBase64 } from '../core/base64.ts';
 import { canonicalJson } from '../core/canonical-json.ts';
 import { PLAINTEXT_BYTES_MAX } from '../core/envelope/envelope.ts';
 import { KmsError } from '../core/errors.ts';
 import { parseKid } from '../core/key/kid.ts';
+import { parseTilePath } from '../core/log/tiles.ts';
 import { parseDuration } from '../core/time.ts';
 
 const NOTHING = Buffer.alloc(0);
@@ -124,6 +127,22 @@ export function parseRewrap(body: Wire<typeof RewrapBody>): Omit<UnwrapRequest, 
     wrapped: decodeBase64(body.wrapped_b64),
     aad: body.aad_b64 === undefined ? NOTHING : decodeBase64(body.aad_b64),
   };
+}
+
+export function parseRecords({ from, limit, kid, tenant, op, result }: Wire<typeof RecordsQuery>): RecordsRequest {
+  return {
+    from: from === undefined ? undefined : Number(from),
+    limit: limit === undefined ? LIST_LIMIT : Number(limit),
+    kid: kid === undefined ? undefined : parseKidText(kid),
+    tenant, op, result,
+  };
+}
+
+/** The path of a tile below the log's own; any other way to write it is a path where nothing is. */
+export function parseTile(text: string | undefined): TileName {
+  const name = parseTilePath(`tile/${text ?? ''}`);
+  if (name === undefined) throw new KmsError('NotFound');
+  return name;
 }
 
 function parsePlaintext(given: string | undefined, size: number | undefined): WrapRequest['plaintext'] {

@@ -1,5 +1,9 @@
 /** Answers of the services in the words of the wire. */
+import type { LogKey } from '../ports/audit-reader.ts';
+import type { AcceptClockAnswer } from '../service/accept-clock.ts';
 import type { KeyDocument } from '../service/key-document.ts';
+import type { LogKeysAnswer } from '../service/operations.ts';
+import type { RecordsAnswer } from '../service/read-records.ts';
 import type { SignAnswer } from '../service/sign.ts';
 import type { RewrapAnswer, UnwrapAnswer } from '../service/unwrap.ts';
 import type { VerifyAnswer } from '../service/verify.ts';
@@ -38,6 +42,29 @@ export function renderRewrap({ kid, alg, wrapped, audit }: RewrapAnswer) {
 
 export function renderList({ keys, next }: { readonly keys: readonly KeyDocument[]; readonly next: string | undefined }) {
   return { keys, ...(next !== undefined && { next_cursor: Buffer.from(next, 'latin1').toString('base64url') }) };
+}
+
+export function renderAuditKeys({ origin, keys }: { readonly origin: string; readonly keys: readonly LogKey[] }): wire.Wire<typeof wire.AuditKeys> {
+  return {
+    origin,
+    keys: keys.map(({ vkey, alg, fromIndex, untilIndex, transitionCheckpoint }) => ({
+      vkey, alg, from_index: fromIndex,
+      ...(untilIndex !== undefined && { until_index: untilIndex }),
+      ...(transitionCheckpoint !== undefined && { transition_checkpoint: transitionCheckpoint }),
+    })),
+  };
+}
+
+export function renderRecords({ records, next, treeSize }: RecordsAnswer) {
+  return { records, ...(next !== undefined && { next }), tree_size: treeSize };
+}
+
+export function renderLogKeys({ keys, until, audit }: LogKeysAnswer): wire.Wire<typeof wire.LogKeysAnswer> {
+  return { keys: [...keys], ...(until !== undefined && { until }), audit: renderAudit(audit) };
+}
+
+export function renderAcceptClock({ audit }: AcceptClockAnswer): wire.Wire<typeof wire.AcceptClockAnswer> {
+  return { audit: renderAudit(audit) };
 }
 
 export function renderBatch<T>(items: readonly (T | KmsError)[], requestId: string, render: (item: T) => object): { readonly items: readonly object[] } {

@@ -24,7 +24,10 @@ const ParameterSet = Type.String({ minLength: 1, maxLength: 32 });
 const State = Type.Enum(['enabled', 'disabled', 'scheduled', 'destroyed']);
 const Input = Type.Enum(['b3', 'raw']);
 const Labels = Type.Record(Type.String({ pattern: '^[a-z0-9._-]{1,63}$' }), Type.String({ maxLength: 256 }), { maxProperties: 32, ...closed });
-const Audit = Type.Object({ index: Type.Integer({ minimum: 0 }), op_id: Type.String() }, closed);
+const LogIndex = Type.Integer({ minimum: 0 });
+const IndexText = Type.String({ pattern: '^(0|[1-9][0-9]{0,14})$', description: 'a place in the log, from 0' });
+const Audit = Type.Object({ index: LogIndex, op_id: Type.String() }, closed);
+const PageLimit = Type.String({ pattern: '^([1-9][0-9]{0,2}|1000)$', description: '1 to 1000, 100 when left out' });
 const Payload = {
   payload_b3: Type.Optional(DigestHex),
   payload_b64: Type.Optional(Base64),
@@ -91,7 +94,7 @@ export const ListQuery = Type.Object({
   alg: Type.Optional(Alg),
   state: Type.Optional(State),
   label: Type.Optional(Type.String({ pattern: '^[a-z0-9._-]{1,63}:', maxLength: 320, description: 'key:value' })),
-  limit: Type.Optional(Type.String({ pattern: '^([1-9][0-9]{0,2}|1000)$', description: '1 to 1000, 100 when left out' })),
+  limit: Type.Optional(PageLimit),
   cursor: Type.Optional(Type.String({ pattern: '^[A-Za-z0-9_-]{1,400}$' })),
 }, closed);
 
@@ -188,5 +191,72 @@ export const Token = Type.Object({
   caveats: Type.Array(Type.String()),
   expires: Timestamp,
 }, closed);
+
+export const AuditKeys = Type.Object({
+  origin: Type.String(),
+  keys: Type.Array(Type.Object({
+    vkey: Type.String({ description: 'C2SP signed-note verifier key' }),
+    alg: Type.Enum(['ed25519', 'ml-dsa-44']),
+    from_index: LogIndex,
+    until_index: Type.Optional(LogIndex),
+    transition_checkpoint: Type.Optional(Type.String({ description: 'the last signed note of the keys before and these' })),
+  }, closed)),
+}, closed);
+
+export const RecordsQuery = Type.Object({
+  from: Type.Optional(IndexText),
+  limit: Type.Optional(PageLimit),
+  kid: Type.Optional(KidText),
+  tenant: Type.Optional(Name),
+  op: Type.Optional(Type.String({ pattern: '^[a-z-]{1,32}$' })),
+  result: Type.Optional(Type.String({ pattern: '^[A-Za-z]{1,32}$', description: 'ok, invalid, intent, or an error code' })),
+}, closed);
+
+/** What every entry has, and what it may have; those of the log itself say more. */
+export const AuditEntry = Type.Object({
+  v: Type.Integer({ minimum: 1 }),
+  salt: Type.String(),
+  boot_id: Type.String(),
+  op_id: Type.String(),
+  corr_id: Type.String(),
+  op: Type.String(),
+  tenant: Type.Optional(Name),
+  kid: Type.Optional(KidText),
+  alg: Type.Optional(Type.String()),
+  purpose: Type.Optional(Name),
+  input_hash: DigestHex,
+  ts: Timestamp,
+  mono_ns: Type.String(),
+  key_seq: Type.Optional(Type.Integer({ minimum: 1 })),
+  result: Type.String(),
+  reason: Type.Optional(Type.String()),
+  actor: Type.Object({
+    client_id: Type.Optional(Type.String()), root_key_id: Type.Optional(Type.String()), token_id: Type.Optional(Type.String()),
+    via: Type.String(), peer: Type.Optional(Type.String()),
+  }, closed),
+  policy: Type.Optional(Type.Object({ mode: Mode, decision_id: Type.Optional(Type.String()) }, closed)),
+  attestation: Type.Optional(Type.Object({ class: Type.String(), evidence_sha256: Type.String() }, closed)),
+  generation: Type.Optional(Type.Integer({ minimum: 0 })),
+}, { description: 'the entry; its RFC 8785 form is what the log has hashed' });
+
+export const RecordList = Type.Object({
+  records: Type.Array(Type.Object({ index: LogIndex, entry: AuditEntry }, closed)),
+  next: Type.Optional(Type.Integer({ minimum: 0, description: 'where to go on; left out at the end of the log' })),
+  tree_size: Type.Integer({ minimum: 0, description: 'entries in the log when it was read' }),
+}, closed);
+
+export const LogKeysBody = Type.Object({
+  op_id: Type.Optional(OpId),
+  compromised: Type.Optional(Type.Boolean({ description: 'the keys before are not to be trusted any more: they stop to sign at once' })),
+}, closed);
+
+export const LogKeysAnswer = Type.Object({
+  keys: Type.Array(Type.String({ description: 'C2SP signed-note verifier key' })),
+  until: Type.Optional(Timestamp),
+  audit: Audit,
+}, closed);
+
+export const ReceiptPath = Type.Object({ index: IndexText }, closed);
+export const AcceptClockAnswer = Type.Object({ audit: Audit }, closed);
 
 export type Wire<T extends TSchema> = Static<T>;

@@ -4,9 +4,11 @@ import type { Socket } from 'node:net';
 import type { Random } from '../ports/random.ts';
 import type { Telemetry } from '../ports/telemetry.ts';
 import type { Authenticate } from '../service/authenticate.ts';
+import type { Op } from '../core/log/entry.ts';
 import type { Caller } from '../service/call.ts';
 import type { Operations } from '../service/operations.ts';
-import type { Route } from './routes.ts';
+import type { Stranger } from '../service/refusals.ts';
+import type { Media, Route } from './routes.ts';
 import Fastify from 'fastify';
 import { KmsError } from '../core/errors.ts';
 import { parseStrictJson } from '../core/strict-json.ts';
@@ -15,7 +17,7 @@ import { errorOf } from './errors.ts';
 import { makeOpenapi } from './openapi.ts';
 import { readOff } from './read-off.ts';
 import { renderError } from './render.ts';
-import { makeRoutes } from './routes.ts';
+import { isMedia, makeRoutes } from './routes.ts';
 import { NoQuery } from './schemas.ts';
 import { createValidators } from './validators.ts';
 
@@ -40,6 +42,8 @@ interface HttpLimits {
 
 const HEADERS_MAX_BYTES = 16 * 1024;
 const PATH_SEGMENT_MAX = 512;
+/** By the client alone: it took a token to see it. */
+const CACHED_FOR_GOOD = 'private, max-age=31536000, immutable';
 const ANY_METHOD = ['GET', 'POST', 'PUT', 'PATCH', 'DELETE'] as const;
 
 /** The API as a fastify instance, ready to listen. It routes, parses and renders; it decides nothing. */
@@ -53,15 +57,20 @@ export function createHttpServer(deps: HttpDeps): FastifyInstance {
     // Node would answer a missing Host with an empty 400; it is refused below, in our envelope.
     http: { requireHostHeader: false, maxHeaderSize: HEADERS_MAX_BYTES, headersTimeout: limits.readTimeoutMs, connectionsCheckingInterval: Math.min(1000, limits.readTimeoutMs) },
     genReqId: () => random.uuidv7(),
-    frameworkErrors: (fault, request, reply) => { refuse(fault, request, reply); },
-    clientErrorHandler: (fault, socket) => refuseBroken(fault, socket),
+    frameworkErrors: (fault, request, reply) => { void refuse(fault, request, reply); },
+    clientErrorHandler: (fault, socket) => { void refuseBroken(fault, socket); },
     logger: false,
     exposeHeadRoutes: false,
   });
 
-  const refuse = (fault: unknown, request: FastifyRequest, reply: FastifyReply): FastifyReply => {
+  /** The entry first, then the answer (DESIGN §8); an operation has seen to its own. */
+  const refuse = async (fault: unknown, request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> => {
     const refusal = errorOf(fault);
-    if (!refusal.isReported) telemetry.refused({ refusal, requestId: request.id, corrId: corrIdOf(request), peer: peerOf(request) });
+    if (!refusal.isReported) {
+      const { id, caller } = request;
+      telemetry.refused({ refusal, requestId: id, corrId: corrIdOf(request), peer: peerOf(request) });
+      await operations.refused(refusal, caller ?? strangerOf(id, peerOf(request)), request.routeOptions.config.op);
+    }
     reply.headers(idsOf(request));
     if (refusal.status === 401) reply.header('www-authenticate', 'Bearer');
     if (refusal.retryAfterS !== undefined) reply.header('retry-after', refusal.retryAfterS);
@@ -69,17 +78,19 @@ export function createHttpServer(deps: HttpDeps): FastifyInstance {
   };
 
   /** What is not even HTTP gets the same envelope, and the connection is closed. */
-  const refuseBroken = (fault: Error, socket: Socket): void => {
+  const refuseBroken = async (fault: Error, socket: Socket): Promise<void> => {
     const requestId = random.uuidv7();
     const refusal = errorOf(fault);
-    telemetry.refused({ refusal, requestId, corrId: requestId, peer: socket.remoteAddress });
+    const peer = peerOf({ socket });
+    telemetry.refused({ refusal, requestId, corrId: requestId, peer });
+    await operations.refused(refusal, strangerOf(requestId, peer));
     if (socket.writable) socket.end(rawAnswer(refusal, requestId));
     else socket.destroy();
   };
 
   capConnections(app, limits);
   app.server.on('checkExpectation', (_request, response: ServerResponse) => {
-    if (response.socket !== null) refuseBroken(new KmsError('BadRequest', { hint: 'of the Expect header only 100-continue is known' }), response.socket);
+    if (response.socket !== null) void refuseBroken(new KmsError('BadRequest', { hint: 'of the Expect header only 100-continue is known' }), response.socket);
   });
   app.decorateRequest('caller');
   app.removeAllContentTypeParsers();
@@ -112,9 +123,10 @@ export function createHttpServer(deps: HttpDeps): FastifyInstance {
       app.route<{ Params: Record<string, string> }>({
         method: route.isOfAnyMethod ? [...ANY_METHOD] : route.method,
         url,
-        schema: { ...(route.body && { body: route.body }), querystring: route.query ?? NoQuery },
+        schema: { ...(route.body && { body: route.body }), ...(route.params && { params: route.params }), querystring: route.query ?? NoQuery },
+        ...(route.op && { config: { op: route.op } }),
         onRequest: authenticated,
-        handler: async (request, reply) => {
+        handler: isMedia(route.answer) ? mediaHandler(route, route.answer) : async (request, reply) => {
           reply.code(route.status);
           return route.handle(callerOf(request), request);
         },
@@ -131,6 +143,10 @@ declare module 'fastify' {
   interface FastifyRequest {
     caller?: Caller;
   }
+  interface FastifyContextConfig {
+    /** What a refusal of this route is in the log. */
+    op?: Op;
+  }
 }
 
 function callerOf({ caller }: FastifyRequest): Caller {
@@ -138,11 +154,31 @@ function callerOf({ caller }: FastifyRequest): Caller {
   return caller;
 }
 
-/** A kid is four path segments, or one with the slashes encoded. */
+/** Says what the answer is once there is one: a refusal is JSON as ever. */
+function mediaHandler(route: Route, { contentType, isImmutable }: Media): (request: FastifyRequest<{ Params: Record<string, string> }>, reply: FastifyReply) => Promise<object | string> {
+  return async (request, reply) => {
+    const answer = await route.handle(callerOf(request), request);
+    reply.code(route.status).header('content-type', contentType);
+    if (isImmutable) reply.header('cache-control', CACHED_FOR_GOOD);
+    return answer;
+  };
+}
+
+/** How the placeholders of a path are written for the router: a kid is four segments, or one with the slashes encoded. */
+const placeholders: Readonly<Record<string, readonly string[]>> = {
+  kid: [':tenant/:purpose/:alg/:id', ':kid'],
+  index: [':index'],
+  tile: ['*'],
+};
+
 function urlsOf({ path }: Route): readonly string[] {
-  return path.includes('{kid}')
-    ? [':tenant/:purpose/:alg/:id', ':kid'].map((kid) => BASE_PATH + path.replace('{kid}', kid))
-    : [BASE_PATH + path];
+  const [braced = '', name = ''] = /\{(\w+)\}/.exec(path) ?? [];
+  return (placeholders[name] ?? ['']).map((written) => BASE_PATH + path.replace(braced, written));
+}
+
+/** Of a request that nobody has vouched for, nothing that it says of itself is passed on. */
+function strangerOf(requestId: string, peer: string | undefined): Stranger {
+  return { corrId: requestId, requestId, actor: { via: 'tcp', peer } };
 }
 
 /** More connections than allowed, in all or from one peer, are closed before anything is read. */

@@ -1,6 +1,6 @@
 import type { Kid } from '../core/key/kid.ts';
 import type { KeyRecord, VersionRecord } from '../core/key/record.ts';
-import type { KeyName, Scope } from '../core/macaroon/caveats.ts';
+import type { Caveats, KeyName, Scope } from '../core/macaroon/caveats.ts';
 import type { KeyStore } from '../ports/key-store.ts';
 import type { Caller, ClientCall, Subject } from './call.ts';
 import type { RateLimits } from './rate-limits.ts';
@@ -15,8 +15,12 @@ import { admitsKid, admitsName } from '../core/macaroon/caveats.ts';
  * before anyone looks whether it is there, so a refusal tells nothing.
  */
 export interface Authorise {
-  /** A call without a key, or about a key that is yet to be made. */
-  name(caller: Caller, scope: Scope, name?: KeyName): void;
+  /** A call without a key. */
+  any(caller: Caller, scope: Scope | readonly Scope[]): void;
+  /** A call about the whole instance: a token that is for one tenant, or for some keys, is not for that. */
+  instance(caller: Caller, scope: Scope): void;
+  /** A call about a key that is yet to be made. */
+  name(call: ClientCall, scope: Scope, name: KeyName): void;
   /** The key and the named version, else the current one; sets the call's subject. */
   version(call: ClientCall, scope: Scope | readonly Scope[], kid: Kid): Promise<Subject>;
   /** The current version of a key that this call was authorised for; becomes the call's subject. */
@@ -39,12 +43,23 @@ export function makeAuthorise({ store, rates }: { readonly store: KeyStore; read
   };
 
   return {
-    name(caller, scope, name) {
-      enter(caller, scope, name === undefined || (name.tenant !== RESERVED_TENANT && caller.caveats.kids.length === 0 && admitsName(caller.caveats, name)));
+    any(caller, scope) {
+      enter(caller, scope, true);
+    },
+
+    instance(caller, scope) {
+      enter(caller, scope, admitsEverything(caller.caveats));
+    },
+
+    name(call, scope, name) {
+      const { caveats } = call.caller;
+      enter(call.caller, scope, name.tenant !== RESERVED_TENANT && caveats.kids.length === 0 && admitsName(caveats, name));
+      call.admitted = name;
     },
 
     async version(call, scope, kid) {
       const key = await find(call.caller, scope, kid);
+      call.admitted = kid;
       if (key === undefined) throw new KmsError('NotFound');
       return subjectOf(call, key, kid.version === undefined ? currentVersion(key) : key.versions[kid.version - 1]);
     },
@@ -63,6 +78,11 @@ export function makeAuthorise({ store, rates }: { readonly store: KeyStore; read
       return { key, versions };
     },
   };
+}
+
+/** Neither a tenant nor a kind of key is left out. */
+function admitsEverything({ tenants, purposes, algs, kids }: Caveats): boolean {
+  return [tenants, purposes, algs, kids].every((only) => only.length === 0);
 }
 
 /** One scope, or for a list: its first, or else all of the rest together (rewrap, or wrap and unwrap). */

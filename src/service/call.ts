@@ -1,7 +1,7 @@
 import type { KeySpec } from '../core/algorithm/table.ts';
 import type { KeyRecord, VersionRecord } from '../core/key/record.ts';
 import type { Actor, AuditEvent, Op } from '../core/log/entry.ts';
-import type { Caveats } from '../core/macaroon/caveats.ts';
+import type { Caveats, KeyName } from '../core/macaroon/caveats.ts';
 import type { TokenIdentity } from '../core/macaroon/identifier.ts';
 import type { CaveatNames } from '../ports/capabilities.ts';
 import type { PolicyAnswer } from '../ports/policy.ts';
@@ -27,7 +27,7 @@ export interface Subject {
   readonly spec: KeySpec;
 }
 
-/** One operation under way, a client's or the service's own. `subject` is set by `authorise` and read by the audit entry and the telemetry. */
+/** One operation under way, a client's or the service's own. What `authorise` sets is read by the audit entry and the telemetry. */
 export interface Call {
   readonly caller?: Caller;
   readonly actor: Actor;
@@ -35,7 +35,11 @@ export interface Call {
   readonly op: Op;
   readonly opId: string;
   readonly startedNs: bigint;
+  /** What the caller may ask for, whether it is there or not. */
+  admitted: KeyName | undefined;
   subject: Subject | undefined;
+  /** Set once the log knows of this call: whatever ends it is then the outcome of that entry, not a refusal of its own. */
+  isLogged: boolean;
 }
 
 /** A call that somebody makes; the service's own calls have no caller. */
@@ -43,24 +47,28 @@ export interface ClientCall extends Call {
   readonly caller: Caller;
 }
 
+/** What an entry says of a call, whatever became of it. */
+export type NamedCall = Pick<Call, 'op' | 'opId' | 'corrId' | 'actor' | 'admitted' | 'subject'>;
+
 export interface Outcome {
   readonly inputHash: string;
   readonly result: string;
-  readonly reason?: string;
+  readonly reason?: string | undefined;
   readonly policy?: PolicyAnswer;
   readonly generation?: number;
 }
 
 /** The audit entry of a call as it stands. */
-export function eventOf({ op, opId, corrId, actor, subject }: Call, { inputHash, result, reason, policy, generation }: Outcome): AuditEvent {
+export function eventOf({ op, opId, corrId, actor, admitted, subject }: NamedCall, { inputHash, result, reason, policy, generation }: Outcome): AuditEvent {
+  const name = subject?.key ?? admitted;
   return {
     op,
     op_id: opId,
     corr_id: corrId,
-    tenant: subject?.key.tenant,
+    tenant: name?.tenant,
     kid: subject?.version.kid,
-    alg: subject?.key.alg,
-    purpose: subject?.key.purpose,
+    alg: name?.alg,
+    purpose: name?.purpose,
     input_hash: inputHash,
     result,
     reason,

@@ -12,6 +12,8 @@ export interface ClockGuard {
   isTrusted(): boolean;
   /** Throws `ClockSkew` while the clock is doubted. */
   require(): void;
+  /** The operator says that the wall clock is right as it stands, also behind the last entry. */
+  accept(): void;
 }
 
 const STEADY_MS = 30_000;
@@ -20,12 +22,15 @@ export function createClockGuard({ clock, audit, toleranceMs }: { readonly clock
   const offsetMs = (): number => clock.wallMs() - Number(clock.monotonicNs() / 1_000_000n);
   let expectedOffsetMs = offsetMs();
   let doubtedUntilNs: bigint | undefined;
+  /** Until the clock steps again: it runs on from where it was accepted. */
+  let isAccepted = false;
 
   const check = (): void => {
     const nowNs = clock.monotonicNs();
     const offset = offsetMs();
     const stepped = Math.abs(offset - expectedOffsetMs) > toleranceMs;
-    const isBehind = clock.wallMs() + toleranceMs < audit.lastEntryMs();
+    if (stepped) isAccepted = false;
+    const isBehind = !isAccepted && clock.wallMs() + toleranceMs < audit.lastEntryMs();
     expectedOffsetMs = offset;
     if (stepped || isBehind) doubtedUntilNs = nowNs + BigInt(STEADY_MS) * 1_000_000n;
     else if (doubtedUntilNs !== undefined && nowNs >= doubtedUntilNs) doubtedUntilNs = undefined;
@@ -35,7 +40,12 @@ export function createClockGuard({ clock, audit, toleranceMs }: { readonly clock
     check,
     isTrusted: () => doubtedUntilNs === undefined,
     require() {
-      if (doubtedUntilNs !== undefined) throw new KmsError('ClockSkew', { hint: 'the wall clock stepped; it is trusted again when it was steady for 30 s', retryAfterS: 30 });
+      if (doubtedUntilNs !== undefined) throw new KmsError('ClockSkew', { hint: 'the wall clock stepped; it is trusted again when it was steady for 30 s, or by ron-kms audit accept-clock', retryAfterS: 30 });
+    },
+    accept() {
+      expectedOffsetMs = offsetMs();
+      doubtedUntilNs = undefined;
+      isAccepted = true;
     },
   };
 }

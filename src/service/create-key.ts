@@ -48,7 +48,7 @@ export function makeCreateKey({ authorise, policy, rules, mutate, make, document
       body: request.body,
       opId: request.opId,
       base: undefined,
-      authorise: async () => authorise.name(call.caller, 'kms:rotate', { tenant, purpose, alg }),
+      authorise: async () => authorise.name(call, 'kms:rotate', { tenant, purpose, alg }),
       check: async () => {
         rules.requireAllowed(alg);
         if (!ok) throw new KmsError('Unsupported', { hint: 'the algorithm has no such parameter_set' });

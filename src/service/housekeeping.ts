@@ -33,7 +33,7 @@ export function makeHousekeeping({ store, custody, mutate, make, clocks, report 
 
   const callOf = (op: Op): Call => {
     const id = report.random.uuidv7();
-    return { actor: { via: 'service' }, corrId: id, op, opId: id, startedNs: clocks.clock.monotonicNs(), subject: undefined };
+    return { actor: { via: 'service' }, corrId: id, op, opId: id, startedNs: clocks.clock.monotonicNs(), admitted: undefined, subject: undefined, isLogged: false };
   };
 
   /** The key as it stands when the work's turn has come, and the named version, else its current one. */

@@ -2,8 +2,10 @@ import type { KeyRecord } from '../core/key/record.ts';
 import type { AuditLog } from '../ports/audit-log.ts';
 import type { Clock } from '../ports/clock.ts';
 import type { KeyStore, OperationRecord } from '../ports/key-store.ts';
+import type { Anchoring } from './anchoring.ts';
 import type { Call, Subject } from './call.ts';
 import type { InFlight } from './in-flight.ts';
+import type { Outcomes } from './outcomes.ts';
 import { specOf } from '../core/algorithm/table.ts';
 import { canonicalJson } from '../core/canonical-json.ts';
 import { blake3Hex } from '../core/digest.ts';
@@ -36,7 +38,8 @@ export interface Mutation<T> {
 
 export interface MutateDeps {
   readonly store: KeyStore;
-  readonly audit: AuditLog;
+  readonly log: { readonly audit: AuditLog; readonly outcomes: Outcomes };
+  readonly anchoring: Pick<Anchoring, 'afterMutation'> | undefined;
   readonly clock: Clock;
   readonly signing: InFlight;
 }
@@ -44,29 +47,36 @@ export interface MutateDeps {
 export type Mutate = <T>(call: Call, mutation: Mutation<T>) => Promise<T>;
 
 const OPERATION_KEPT_MS = 24 * 3_600_000;
+const FLUSHED = { mustFlush: true };
 
 /** Every mutation: authorise, look for the same `op_id`, then check → intent → change → commit → outcome. */
-export function makeMutate({ store, audit, clock, signing }: MutateDeps): Mutate {
+export function makeMutate({ store, log: { audit, outcomes }, anchoring, clock, signing }: MutateDeps): Mutate {
   const oneAtATime = makeTurnstile();
+
+  const commit = async <T>(mutation: Mutation<T>, operation: PendingOperation | undefined): Promise<KeyRecord> => {
+    const { key, undo } = await signing.run(mutation.change);
+    try {
+      await store.commit({ put: key, ...(operation && { operation: { ...operation, key } }) });
+    } catch (fault) {
+      await undo?.();
+      throw fault;
+    }
+    return key;
+  };
 
   const apply = async <T>(call: Call, mutation: Mutation<T>, operation: PendingOperation | undefined, inputHash: string): Promise<T> => {
     await mutation.check();
-    await audit.append([eventOf(call, { inputHash, result: 'intent' })]);
-    try {
-      const { key, undo } = await signing.run(mutation.change);
-      try {
-        await store.commit({ put: key, ...(operation && { operation: { ...operation, key } }) });
-      } catch (fault) {
-        await undo?.();
-        throw fault;
-      }
-      await audit.append([eventOf(call, { inputHash, result: 'ok', generation: store.generation() })]);
-      return mutation.answer(key);
-    } catch (fault) {
+    await audit.append([eventOf(call, { inputHash, result: 'intent' })], FLUSHED);
+    call.isLogged = true;
+    // A crash from here on leaves the intent open: start-up holds it against the store and settles it.
+    const key = await commit(mutation, operation).catch(async (fault: unknown) => {
       const refusal = KmsError.from(fault);
-      if (refusal.code !== 'AuditUnavailable') await audit.append([eventOf(call, { inputHash, result: refusal.code })]);
+      await outcomes.append(eventOf(call, { inputHash, result: refusal.code, reason: refusal.hint }));
       throw refusal;
-    }
+    });
+    await outcomes.append(eventOf(call, { inputHash, result: 'ok', generation: store.generation() }));
+    await anchoring?.afterMutation();
+    return mutation.answer(key);
   };
 
   return async <T>(call: Call, mutation: Mutation<T>): Promise<T> => {
@@ -74,8 +84,7 @@ export function makeMutate({ store, audit, clock, signing }: MutateDeps): Mutate
     return oneAtATime([mutation.base, operation?.scope], async () => {
       await mutation.authorise();
       const before = operation && (await store.findOperation(operation.scope, clock.wallMs()));
-      const { policy_hints: _, ...logged } = mutation.body;
-      const inputHash = blake3Hex(canonicalJson(logged));
+      const inputHash = hashOfBody(mutation.body);
       if (before === undefined) return apply(call, mutation, operation, inputHash);
       if (before.bodyHash !== operation?.bodyHash) throw new KmsError('Conflict', { hint: 'use a new op_id for a new request' });
       call.subject ??= subjectOf(before.key);
@@ -83,6 +92,12 @@ export function makeMutate({ store, audit, clock, signing }: MutateDeps): Mutate
       return mutation.answer(before.key);
     });
   };
+}
+
+/** The `input_hash` of a mutation (DESIGN §8). */
+export function hashOfBody(body: Readonly<Record<string, unknown>>): string {
+  const { policy_hints: _, ...logged } = body;
+  return blake3Hex(canonicalJson(logged));
 }
 
 /** An operation before it has made anything. */

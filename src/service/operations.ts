@@ -1,5 +1,9 @@
 import type { Aead } from '../core/algorithm/table.ts';
+import type { KmsError } from '../core/errors.ts';
+import type { Op } from '../core/log/entry.ts';
+import type { Payload } from '../core/payload.ts';
 import type { AuditLog } from '../ports/audit-log.ts';
+import type { AuditReader } from '../ports/audit-reader.ts';
 import type { Clock } from '../ports/clock.ts';
 import type { Custody } from '../ports/custody.ts';
 import type { KeyStore } from '../ports/key-store.ts';
@@ -7,9 +11,15 @@ import type { Policy } from '../ports/policy.ts';
 import type { PublicKeys } from '../ports/public-keys.ts';
 import type { Random } from '../ports/random.ts';
 import type { Telemetry } from '../ports/telemetry.ts';
+import type { Anchoring } from './anchoring.ts';
 import type { Caller } from './call.ts';
 import type { ClockGuard } from './clock-guard.ts';
 import type { KeyRulesConfig } from './key-rules.ts';
+import type { LogKeyKeeping } from './log-keeping.ts';
+import type { Stranger } from './refusals.ts';
+import { blake3Hex } from '../core/digest.ts';
+import { messageOf } from '../core/payload.ts';
+import { makeAcceptClock } from './accept-clock.ts';
 import { makeAuthorise } from './authorise.ts';
 import { makeChangeKey } from './change-key.ts';
 import { makeCreateKey } from './create-key.ts';
@@ -18,11 +28,16 @@ import { createInFlight } from './in-flight.ts';
 import { makeKeyDocuments } from './key-document.ts';
 import { makeKeyRules } from './key-rules.ts';
 import { makeMakeVersion } from './make-version.ts';
-import { makeMutate } from './mutate.ts';
+import { hashOfBody, makeMutate } from './mutate.ts';
 import { makePerform } from './perform.ts';
+import { createOutcomes } from './outcomes.ts';
 import { createRateLimits } from './rate-limits.ts';
 import { makeGetKey, makeListKeys } from './read-keys.ts';
+import { makeReadLog } from './read-log.ts';
+import { makeReadReceipt } from './read-receipt.ts';
+import { makeReadRecords } from './read-records.ts';
 import { makeReadToken } from './read-token.ts';
+import { createRefusals, noInput, refusedCallOf } from './refusals.ts';
 import { makeSealer } from './sealer.ts';
 import { makeSign } from './sign.ts';
 import { makeRewrap, makeUnwrap } from './unwrap.ts';
@@ -34,9 +49,21 @@ export interface World {
   readonly custody: { readonly custody: Custody; readonly publicKeys: PublicKeys };
   readonly store: KeyStore;
   readonly audit: AuditLog;
+  readonly log: LogKeeping;
   readonly policy: Policy;
   readonly telemetry: Telemetry;
   readonly system: { readonly clock: Clock; readonly random: Random; readonly clockGuard: ClockGuard };
+}
+
+/** What a change of the log's keys gives. */
+export type LogKeysAnswer = Awaited<ReturnType<LogKeyKeeping['rotate']>>;
+
+/** What there is of the log besides writing it. */
+export interface LogKeeping {
+  readonly reader: AuditReader;
+  /** Left out where nothing anchors the log. */
+  readonly anchoring?: Pick<Anchoring, 'afterMutation' | 'isReachable' | 'mismatch'>;
+  readonly keys: Pick<LogKeyKeeping, 'rotate'>;
 }
 
 export interface OperationsConfig {
@@ -47,10 +74,13 @@ export interface OperationsConfig {
   readonly destroyMinAfterMs: number;
 }
 
+/** `GET /audit/records` may read a good deal each. */
+const RECORD_SCANS_MAX = 16;
+
 export type Operations = ReturnType<typeof createOperations>;
 
 /** The services, tied together: each operation with no more than it needs, every client's call through `perform`. */
-export function createOperations({ custody: { custody, publicKeys }, store, audit, policy, telemetry, system }: World, config: OperationsConfig) {
+export function createOperations({ custody: { custody, publicKeys }, store, audit, log, policy, telemetry, system }: World, config: OperationsConfig) {
   const { clock, random, clockGuard } = system;
   const rates = createRateLimits({ clock, signPerSecond: config.signPerSecond });
   const signing = createInFlight(config.inFlightMax.signing, 'security.max_inflight_sign operations are in flight');
@@ -58,7 +88,8 @@ export function createOperations({ custody: { custody, publicKeys }, store, audi
   const authorise = makeAuthorise({ store, rates });
   const rules = makeKeyRules(config.rules);
   const documents = makeKeyDocuments({ publicKeys });
-  const mutate = makeMutate({ store, audit, clock, signing });
+  const outcomes = createOutcomes({ audit });
+  const mutate = makeMutate({ store, log: { audit, outcomes }, anchoring: log.anchoring, clock, signing });
   const makeVersion = makeMakeVersion({ custody, clock });
   const sealer = makeSealer({ custody, store, publicKeys, kemAead: config.kemAead });
   const unwrapDeps = { authorise, rules, signing, custody, audit };
@@ -70,28 +101,64 @@ export function createOperations({ custody: { custody, publicKeys }, store, audi
   const wrap = makeWrap({ authorise, policy, rules, signing, sealer, journal: { audit, random } });
   const unwrap = makeUnwrap(unwrapDeps);
   const rewrap = makeRewrap({ ...unwrapDeps, target: { policy, sealer } });
-  const perform = makePerform({ clock, random, telemetry, clockGuard });
+  const acceptClock = makeAcceptClock({ authorise, audit, clockGuard });
+  const reading = createInFlight(RECORD_SCANS_MAX, 'too many requests read the log at once');
+  const refusals = createRefusals({ audit, clock, random, telemetry });
+  const perform = makePerform({ clock, random, telemetry, clockGuard, journal: { isReady: () => audit.isReady() && isAnchored(log.anchoring), refusals } });
+  const housekeeping = makeHousekeeping({ store, custody, mutate, make: { version: makeVersion, rules, policy }, clocks: { clock, guard: clockGuard }, report: { telemetry, random } });
 
   type Request<F> = F extends (call: never, request: infer R) => unknown ? R : never;
   return {
-    create: (caller: Caller, request: Request<typeof create>) => perform.one(caller, 'create', request.opId, (call) => create(call, request)),
-    patch: (caller: Caller, request: Request<typeof change.patch>) => perform.one(caller, 'patch', request.opId, (call) => change.patch(call, request)),
-    rotate: (caller: Caller, request: Request<typeof change.rotate>) => perform.one(caller, 'rotate', request.opId, (call) => change.rotate(call, request)),
+    create: (caller: Caller, request: Request<typeof create>) => perform.one(caller, 'create', request.opId, (call) => create(call, request), () => hashOfBody(request.body)),
+    patch: (caller: Caller, request: Request<typeof change.patch>) => perform.one(caller, 'patch', request.opId, (call) => change.patch(call, request), () => hashOfBody(request.body)),
+    rotate: (caller: Caller, request: Request<typeof change.rotate>) => perform.one(caller, 'rotate', request.opId, (call) => change.rotate(call, request), () => hashOfBody(request.body)),
     move: (caller: Caller, op: 'disable' | 'enable' | 'destroy' | 'restore', request: Request<typeof change.destroy>) =>
-      perform.one(caller, op, request.opId, (call) => change[op](call, request)),
-    sign: (caller: Caller, opId: string | undefined, request: Request<typeof sign>) => perform.one(caller, 'sign', opId, (call) => sign(call, request)),
-    verify: (caller: Caller, request: Request<typeof verify>) => perform.one(caller, 'verify', undefined, (call) => verify(call, request)),
+      perform.one(caller, op, request.opId, (call) => change[op](call, request), () => hashOfBody(request.body)),
+    sign: (caller: Caller, opId: string | undefined, request: Request<typeof sign>) => perform.one(caller, 'sign', opId, (call) => sign(call, request), () => digestOf(request.payload)),
+    verify: (caller: Caller, request: Request<typeof verify>) => perform.one(caller, 'verify', undefined, (call) => verify(call, request), () => digestOf(request.payload)),
     signBatch: (caller: Caller, items: readonly { readonly opId: string | undefined; readonly parse: () => Request<typeof sign> }[]) =>
-      perform.batch(caller, 'sign', items, (call, request) => sign(call, request)),
+      perform.batch(caller, 'sign', items, (call, request) => sign(call, request), ({ payload }) => digestOf(payload)),
     verifyBatch: (caller: Caller, items: readonly { readonly opId: undefined; readonly parse: () => Request<typeof verify> }[]) =>
-      perform.batch(caller, 'verify', items, (call, request) => verify(call, request)),
+      perform.batch(caller, 'verify', items, (call, request) => verify(call, request), ({ payload }) => digestOf(payload)),
+    // What a refused wrap was given is a key: no hash of it is kept.
     wrap: (caller: Caller, opId: string | undefined, request: Request<typeof wrap>) => perform.one(caller, 'wrap', opId, (call) => wrap(call, request)),
-    unwrap: (caller: Caller, request: Request<typeof unwrap>) => perform.one(caller, 'unwrap', undefined, (call) => unwrap(call, request)),
-    rewrap: (caller: Caller, request: Request<typeof rewrap>) => perform.one(caller, 'rewrap', undefined, (call) => rewrap(call, request)),
+    unwrap: (caller: Caller, request: Request<typeof unwrap>) => perform.one(caller, 'unwrap', undefined, (call) => unwrap(call, request), () => blake3Hex(request.wrapped)),
+    rewrap: (caller: Caller, request: Request<typeof rewrap>) => perform.one(caller, 'rewrap', undefined, (call) => rewrap(call, request), () => blake3Hex(request.wrapped)),
     getKey: makeGetKey({ authorise, store, documents }),
     listKeys: makeListKeys({ authorise, store, documents }),
     readToken: makeReadToken({ rates }),
-    housekeeping: makeHousekeeping({ store, custody, mutate, make: { version: makeVersion, rules, policy }, clocks: { clock, guard: clockGuard }, report: { telemetry, random } }),
+
+    readLog: makeReadLog({ authorise, reader: log.reader }),
+    readReceipt: makeReadReceipt({ reader: log.reader, rates }),
+    readRecords: makeReadRecords({ authorise, reader: log.reader, reading }),
+    acceptClock: (caller: Caller, opId: string | undefined, body: Request<typeof acceptClock>) => perform.one(caller, 'accept-clock', opId, (call) => acceptClock(call, body), () => hashOfBody(body)),
+    rotateLogKeys: (caller: Caller, opId: string | undefined, request: Request<LogKeyKeeping['rotate']>) => perform.one(caller, 'log-keys', opId, (call) => {
+      authorise.instance(call.caller, 'kms:admin');
+      return log.keys.rotate(call, request);
+    }, () => hashOfBody(request.body)),
+    /** A refusal before any operation: of a token, a body, a path. */
+    refused: (refusal: KmsError, sender: Caller | Stranger, op?: Op) => refusals.record(refusal, refusedCallOf(sender, op), noInput),
+
+    async housekeeping() {
+      await outcomes.writeOwed();
+      await refusals.sweep();
+      await housekeeping();
+    },
+    /** What is still to be written before the log is closed. */
+    async close() {
+      await outcomes.writeOwed();
+      await refusals.flush();
+    },
     queueDepths: () => ({ sign: signing.depth(), verify: verifying.depth() }),
   };
+}
+
+/** While the anchor cannot follow, or contradicts the log, nothing is written (DESIGN §8). */
+function isAnchored(anchoring: LogKeeping['anchoring']): boolean {
+  return anchoring === undefined || (anchoring.isReachable() && anchoring.mismatch() === undefined);
+}
+
+/** `input_hash` of what is to be signed or verified. */
+function digestOf(payload: Payload): string {
+  return messageOf('b3', payload).digestHex;
 }

@@ -4,20 +4,24 @@ import type { Random } from '../ports/random.ts';
 import type { Telemetry } from '../ports/telemetry.ts';
 import type { Caller, ClientCall } from './call.ts';
 import type { ClockGuard } from './clock-guard.ts';
+import type { Refusals } from './refusals.ts';
 import { KmsError } from '../core/errors.ts';
+import { noInput } from './refusals.ts';
 
 export interface PerformDeps {
   readonly clock: Clock;
   readonly random: Random;
   readonly telemetry: Telemetry;
   readonly clockGuard: ClockGuard;
+  /** Whether the log takes entries, and where refusals go. */
+  readonly journal: { readonly isReady: () => boolean; readonly refusals: Refusals };
 }
 
 export interface Perform {
-  /** Runs one operation: opens its call, counts and logs how it ended. `invalid` is a verify that said false. */
-  one<T>(caller: Caller, op: Op, opId: string | undefined, work: (call: ClientCall) => Promise<T>): Promise<T>;
+  /** Runs one operation: opens its call; counts, logs and, when it is refused, enters how it ended. `invalid` is a verify that said false. */
+  one<T>(caller: Caller, op: Op, opId: string | undefined, work: (call: ClientCall) => Promise<T>, hashInput?: () => string): Promise<T>;
   /** Runs the items at once, each an operation of its own; answers and refusals in their order. */
-  batch<R, T>(caller: Caller, op: Op, items: readonly BatchItem<R>[], work: (call: ClientCall, request: R) => Promise<T>): Promise<readonly (T | KmsError)[]>;
+  batch<R, T>(caller: Caller, op: Op, items: readonly BatchItem<R>[], work: (call: ClientCall, request: R) => Promise<T>, hashInput: (request: R) => string): Promise<readonly (T | KmsError)[]>;
 }
 
 interface BatchItem<R> {
@@ -26,14 +30,21 @@ interface BatchItem<R> {
   readonly parse: () => R;
 }
 
-/** Operations that change nothing and need no trusted time: they go on when the clock is doubted. */
-const CLOCK_FREE: ReadonlySet<Op> = new Set(['verify']);
+/** Operations that change nothing and need no trusted time: they go on when the clock is doubted. The other is the way out of the doubt. */
+const CLOCK_FREE: ReadonlySet<Op> = new Set(['verify', 'accept-clock']);
+/** Operations that are done without their entry when there is no other way. */
+const LOG_FREE: ReadonlySet<Op> = new Set(['verify']);
 
-export function makePerform({ clock, random, telemetry, clockGuard }: PerformDeps): Perform {
-  const run = async <T>(caller: Caller, op: Op, opId: string | undefined, work: (call: ClientCall) => Promise<T>): Promise<T> => {
-    const call: ClientCall = { caller, actor: caller.actor, corrId: caller.corrId, op, opId: opId ?? random.uuidv7(), startedNs: clock.monotonicNs(), subject: undefined };
+export function makePerform({ clock, random, telemetry, clockGuard, journal }: PerformDeps): Perform {
+  const run = async <T>(caller: Caller, op: Op, opId: string | undefined, work: (call: ClientCall) => Promise<T>, hashInput: () => string): Promise<T> => {
+    const call: ClientCall = {
+      caller, actor: caller.actor, corrId: caller.corrId, op, opId: opId ?? random.uuidv7(), startedNs: clock.monotonicNs(),
+      admitted: undefined, subject: undefined, isLogged: false,
+    };
     try {
       if (!CLOCK_FREE.has(op)) clockGuard.require();
+      // A log that is known to be out refuses before anything is signed, opened or changed.
+      if (!journal.isReady() && !LOG_FREE.has(op)) throw new KmsError('AuditUnavailable', { hint: 'the audit log takes no entries; /readyz says more' });
       const answer = await work(call);
       report(call, isInvalid(answer) ? 'invalid' : 'ok');
       return answer;
@@ -41,6 +52,7 @@ export function makePerform({ clock, random, telemetry, clockGuard }: PerformDep
       const refusal = KmsError.from(fault);
       report(call, refusal.code, refusal);
       refusal.isReported = true;
+      if (!call.isLogged) await journal.refusals.record(refusal, call, hashInput);
       throw refusal;
     }
   };
@@ -59,11 +71,12 @@ export function makePerform({ clock, random, telemetry, clockGuard }: PerformDep
   };
 
   return {
-    one: run,
-    batch: (caller, op, items, work) =>
+    one: (caller, op, opId, work, hashInput = noInput) => run(caller, op, opId, work, hashInput),
+    batch: (caller, op, items, work, hashInput) =>
       Promise.all(items.map(async (item) => {
+        let request: Parameters<typeof hashInput>[0] | undefined;
         try {
-          return await run(caller, op, item.opId, (call) => work(call, item.parse()));
+          return await run(caller, op, item.opId, (call) => work(call, (request = item.parse())), () => (request === undefined ? noInput() : hashInput(request)));
         } catch (fault) {
           return KmsError.from(fault);
         }

@@ -37,7 +37,7 @@ export function makeGetKey({ authorise, documents }: ReadDeps) {
 /** GET /keys: only what the caveats of the token cover. */
 export function makeListKeys({ authorise, store, documents }: ReadDeps) {
   return async (caller: Caller, request: ListRequest): Promise<{ readonly keys: readonly KeyDocument[]; readonly next: string | undefined }> => {
-    authorise.name(caller, 'kms:read');
+    authorise.any(caller, 'kms:read');
     const { caveats } = caller;
     // A token for one tenant never makes the store look at another's keys.
     const tenant = request.tenant ?? caveats.tenants[0];

@@ -31,17 +31,20 @@ describe('the client', () => {
       url: 'http://kms', token: 'token',
       fetch: async (input, init) => {
         calls.add(`${init?.method} ${decodeURIComponent(new URL(input as string).pathname)}`);
-        return Response.json({ keys: [] });
+        // As whatever the call takes first.
+        const [type = ''] = new Headers(init?.headers).get('accept')?.split(',') ?? [];
+        return new Response(JSON.stringify({ keys: [], records: [] }), { headers: { 'content-type': type } });
       },
     });
-    const { allKeys, ...methods } = client;
+    const { allKeys, allRecords, receipt, tile, ...methods } = client;
     for (const method of Object.values(methods)) await (method as (kid: string, body: object) => Promise<unknown>)('{kid}', {});
-    await Array.fromAsync(allKeys());
+    for (const every of [allKeys, allRecords]) await Array.fromAsync<unknown>(every());
+    await Promise.all([receipt(7), tile('tile/0/000')]);
 
     const { paths } = await createClient({ url: service.apiUrl, token: tokenOf() }).openapi() as { paths: Record<string, object> };
     const operations = Object.entries(paths).flatMap(([path, item]) => Object.keys(item).map((method) => `${method.toUpperCase()} ${path}`));
     // What is always refused is no call; the document does not list itself.
-    const served = operations.filter((operation) => !/\/(private|export)$/.test(operation));
+    const served = operations.filter((operation) => !/\/(private|export)$/.test(operation)).map((operation) => operation.replace('{index}', '7').replace('{tile}', '0/000'));
     expect([...calls].toSorted()).toEqual([...served, 'GET /v1/kms/openapi.json'].toSorted());
   });
 

@@ -5,14 +5,15 @@ import { makeRoutes } from '../../src/http/routes.ts';
 import { badBodies, badKids, badQueries, countFields } from '../harness/bad-values.ts';
 import { logUntilNow } from '../harness/log.ts';
 import { CANARY, faultsOfItem, faultsOfRefusal } from '../harness/refusal.ts';
-import { call, createKey, startService, tokenOf } from '../harness/service.ts';
+import { call, createKey, everything, startService, tokenOf } from '../harness/service.ts';
 
 /** Every route that exists, from the table that the service serves. */
 const routes = makeRoutes({} as Parameters<typeof makeRoutes>[0]);
 const withBody = routes.filter(({ body }) => body !== undefined);
 const AT_ONCE = 16;
 const DIGEST = '0'.repeat(64);
-const token = tokenOf();
+/** Every scope, and every tenant: some calls are for those who may reach all of them. */
+const token = tokenOf({ caveats: everything('*') });
 
 let service: TestService;
 let operations: readonly { method: string; path: string; bodySchema: Schema | undefined; parameters: { name: string; in: string; schema: Schema }[] }[];
@@ -40,6 +41,7 @@ beforeAll(async () => {
     'POST /keys/{kid}/rotate': {}, 'POST /keys/{kid}/disable': {}, 'POST /keys/{kid}/enable': {}, 'POST /keys/{kid}/destroy': {}, 'POST /keys/{kid}/restore': {},
     'POST /sign': sign, 'POST /verify': verify, 'POST /sign/batch': { items: [sign] }, 'POST /verify/batch': { items: [verify] },
     'POST /wrap': { kid: symmetric['kid'], size: 32 }, 'POST /unwrap': { wrapped_b64: wrapped }, 'POST /rewrap': { wrapped_b64: wrapped },
+    'POST /admin/log-keys': {}, 'POST /admin/accept-clock': {},
   };
 });
 afterAll(async () => { await service.stop(); });
@@ -78,7 +80,7 @@ describe('a request with one thing wrong is refused as 400 with nothing of it re
     const schema = operations.find((one) => one.method === method && one.path === path)?.bodySchema ?? {};
     const body = good[name];
     if (body === undefined) throw new Error('a new route: give it a good body in this file');
-    const accepted = await call(service, method, pathOf(path), body);
+    const accepted = await call(service, method, pathOf(path), body, token);
     expect([200, 201, 409]).toContain(accepted.status);
 
     const cases = badBodies(schema, body);

@@ -64,7 +64,7 @@ describe('a start that cannot be right is refused, in one line that says what to
   test.each([
     ['no profile: the file backend is not there yet', ['serve'], /service\.backend = "file" is not built yet/],
     ['hardware custody is not there yet', ['serve', '--profile', 'macronode'], /macronode.*pkcs11.*not built yet/],
-    ['RAM without saying that it forgets', ['serve', '--service-backend', 'inmem'], /service\.amnesia = true/],
+    ['a directory for a log that is kept in RAM', [...free, '--audit-dir', 'x'], /audit\.dir is set, and service\.amnesia = true/],
     ['off loopback without TLS', [...free, '--bind-addr', '0.0.0.0:0'], /off loopback, which needs TLS/],
     ['every address of IPv6', [...free, '--bind-addr', '[::]:0'], /off loopback, which needs TLS/],
     ['a wrong value', [...free, '--read-timeout', 'soon'], /--read-timeout must be a duration/],

@@ -1,0 +1,83 @@
+import type { Command, Io, Parsed } from '../cli/command.ts';
+import type { Secret } from '../core/secret.ts';
+import type { Initialised } from './init-files.ts';
+import type { InitPlan } from './init-plan.ts';
+import { join } from 'node:path';
+import { originOf } from '../adapters/log-keys/identity.ts';
+import { isSamePassphrase, passphraseOf, readPassphrase, weaknessOfPassphrase } from '../adapters/root-key/passphrase.ts';
+import { askHidden } from '../adapters/system/hidden-prompt.ts';
+import { print } from '../cli/answer.ts';
+import { UsageError } from '../cli/command.ts';
+import { EXIT } from '../cli/exit-codes.ts';
+import { makeInstance } from './init-files.ts';
+import { planFrom, requireFree } from './init-plan.ts';
+
+/** `ron-kms init`: what a service with a log on disk needs before its first start. It overwrites nothing. */
+export const initCommand: Command = {
+  name: 'init',
+  summary: 'Make a root key, the identity of a log, its keys, and settings to serve with',
+  example: 'init --seal keyfile --dev-keyset',
+  options: {
+    'audit-dir': { type: 'string' }, seal: { type: 'string' }, 'keyfile-path': { type: 'string' }, 'passphrase-env': { type: 'string' }, 'passphrase-fd': { type: 'string' },
+    config: { type: 'string' }, 'dev-keyset': { type: 'boolean' }, json: { type: 'boolean' },
+  },
+  about: {
+    'audit-dir': 'where the log is to lie; ./kms-audit when left out',
+    seal: 'what the root key lies under: passphrase (asked for), or keyfile',
+    'keyfile-path': 'the key file to make; ./kms-root.key when left out',
+    'passphrase-env': 'name of the variable with the passphrase',
+    'passphrase-fd': 'file descriptor with the passphrase, 0 for standard input',
+    config: 'the settings file to write; ./kms.toml when left out',
+    'dev-keyset': 'make a key set too, and print a day\'s token of it: for a developer\'s machine',
+    json: 'print the identity and its public keys as JSON',
+  },
+  async run(parsed, io) {
+    const plan = planFrom(parsed, io);
+    await requireFree(plan);
+    const passphrase = plan.seal === 'passphrase' ? await newPassphrase(plan, io) : undefined;
+    const made = await makeInstance(plan, passphrase);
+    say(parsed, io, plan, made);
+    return EXIT.ok;
+  },
+};
+
+async function newPassphrase({ passphraseEnv, passphraseFd }: InitPlan, io: Io): Promise<Secret> {
+  const given = readPassphrase({ variable: passphraseEnv, fd: passphraseFd, environment: io.env, credentialsDirectory: io.env['CREDENTIALS_DIRECTORY'] });
+  const passphrase = given ?? await askTwice();
+  const weakness = weaknessOfPassphrase(passphrase);
+  if (weakness !== undefined) {
+    passphrase.destroy();
+    throw new UsageError(`the passphrase is too weak: ${weakness}`);
+  }
+  return passphrase;
+}
+
+async function askTwice(): Promise<Secret> {
+  const [first, again] = (await askHidden(['Passphrase for the root key: ', 'The same again: ']))?.map(passphraseOf) ?? [];
+  if (first === undefined || again === undefined) throw new UsageError('there is no passphrase and nobody to ask for one: give --passphrase-env or --passphrase-fd, or --seal keyfile');
+  const isSame = isSamePassphrase(first, again);
+  again.destroy();
+  if (!isSame) throw new UsageError('the two passphrases differ');
+  return first;
+}
+
+function say(parsed: Parsed, io: Io, plan: InitPlan, { instanceId, keys, token }: Initialised): void {
+  const origin = originOf(instanceId);
+  const vkeys = keys.map(({ vkey, alg }) => ({ vkey, alg }));
+  print(parsed, io, { instance_id: instanceId, origin, keys: vkeys, ...(token !== undefined && { token }) }, () => [
+    `${origin} is made; its log will lie in ${plan.auditDir}`, '',
+    'Pin these keys wherever the log is checked; take them from here, not from the service:',
+    ...vkeys.map(({ vkey }) => `  ${vkey}`), '',
+    plan.keyfilePath === undefined
+      ? 'Without the passphrase the log can be read and checked, and never be written again: keep a copy of it elsewhere.'
+      : `Without ${plan.keyfilePath} the log can be read and checked, and never be written again: keep a copy of it elsewhere.`, '',
+    ...(token === undefined ? ['Set auth.keyset_path to the key set that ron-auth lends, or make one with ron-kms token new-keyset.', ''] : ['A day\'s token for tenant demo:', `  export RON_KMS_TOKEN=${token}`, '']),
+    'Start it with:',
+    `  ${startLine(plan, io)}`,
+  ].join('\n'));
+}
+
+function startLine({ seal, configPath, passphraseEnv }: InitPlan, { cwd }: Io): string {
+  const serve = configPath === join(cwd, 'kms.toml') ? 'ron-kms serve' : `ron-kms serve --config ${configPath}`;
+  return seal === 'passphrase' && passphraseEnv === undefined ? `${serve} --backends-file-passphrase-env <variable>` : serve;
+}

@@ -1,0 +1,125 @@
+import type { Opener } from '../adapters/root-key/root-key.ts';
+import type { LogKey } from '../ports/audit-reader.ts';
+import type { Secret } from '../core/secret.ts';
+import type { InitPlan } from './init-plan.ts';
+import { chmod, mkdir, rm } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { createPoolGate } from '../adapters/crypto/pool-gate.ts';
+import { createPublicKeyCache } from '../adapters/crypto/public-key-cache.ts';
+import { createSignaturePrimitives } from '../adapters/crypto/signatures.ts';
+import { formatIdentity } from '../adapters/log-keys/identity.ts';
+import { makeLogKeys } from '../adapters/log-keys/open.ts';
+import { createDurably, durableFile, flushDirectory } from '../adapters/root-key/durable-file.ts';
+import { makeKeyfile } from '../adapters/root-key/keyfile.ts';
+import { makeRootKey, sealRootKey } from '../adapters/root-key/root-key.ts';
+import { systemClock } from '../adapters/system/clock.ts';
+import { createLockedMemory } from '../adapters/system/locked-memory.ts';
+import { createSystemRandom } from '../adapters/system/random.ts';
+import { checkConfig } from '../config/check.ts';
+import { configKeys } from '../config/keys.ts';
+import { loadConfig } from '../config/load.ts';
+import { formatRfc3339 } from '../core/time.ts';
+import { mintDemoToken } from './demo-token.ts';
+import { LOG_FILES } from './open-log-keys.ts';
+
+export interface Initialised {
+  readonly instanceId: string;
+  readonly keys: readonly LogKey[];
+  /** For tenant `demo`, when a developer's key set was asked for. */
+  readonly token: string | undefined;
+}
+
+const PRIVATE_DIRECTORY = 0o700;
+
+/**
+ * Makes root key, log keys, settings and, last of all, the identity: without it nothing of this counts. A fault
+ * takes back what was made; what a crash leaves is refused by the next init, and by every service.
+ */
+export async function makeInstance(plan: InitPlan, passphrase: Secret | undefined): Promise<Initialised> {
+  const random = createSystemRandom();
+  const instanceId = random.uuidv7();
+  const toml = settingsText(plan, instanceId);
+  checkConfig(loadConfig({ file: { path: plan.configPath, text: toml }, environment: {}, flags: {} }));
+
+  const made: string[] = [];
+  const create = async (path: string, content: string): Promise<void> => {
+    await createDurably(path, content);
+    made.push(path);
+  };
+  try {
+    made.push(...await makeDirectory(plan.auditDir));
+    const keys = await makeKeys(plan, instanceId, passphrase, made);
+    const token = plan.keysetPath === undefined ? undefined : await makeKeyset(plan.keysetPath, create);
+    await create(plan.configPath, toml);
+    await create(join(plan.auditDir, LOG_FILES.identity), formatIdentity({ instanceId, createdAt: formatRfc3339(systemClock.wallMs()) }));
+    await flushDirectory(dirname(plan.auditDir));
+    return { instanceId, keys, token };
+  } catch (fault) {
+    for (const path of made.toReversed()) await rm(path, { recursive: true, force: true }).catch(() => undefined);
+    throw new Error(`${fault instanceof Error ? fault.message : 'it failed'}; what was made is taken back`, { cause: fault });
+  }
+}
+
+/** What to take back: the first directory that had to be made, or, where it was there and empty, what comes into it. */
+async function makeDirectory(path: string): Promise<readonly string[]> {
+  const first = await mkdir(path, { recursive: true, mode: PRIVATE_DIRECTORY });
+  await chmod(path, PRIVATE_DIRECTORY);
+  return first === undefined ? Object.values(LOG_FILES).flatMap((name) => [join(path, name), join(path, `${name}.tmp`)]) : [first];
+}
+
+async function makeKeys({ auditDir, keyfilePath }: InitPlan, instanceId: string, passphrase: Secret | undefined, made: string[]): Promise<readonly LogKey[]> {
+  const memory = createLockedMemory();
+  const signatures = createSignaturePrimitives({ memory, gate: createPoolGate(1), publicKeys: createPublicKeyCache(1) });
+  const opener = await openerFor(keyfilePath, passphrase);
+  const rootKey = makeRootKey(memory);
+  try {
+    await durableFile(join(auditDir, LOG_FILES.rootKey)).replace(await sealRootKey(rootKey, instanceId, opener, memory));
+    const signer = await makeLogKeys({
+      file: durableFile(join(auditDir, LOG_FILES.logKeys)), instanceId, rootKey, signatures, memory,
+      keyOverlapMs: configKeys['audit.key_overlap'].fallback, nowMs: systemClock.wallMs(),
+    });
+    return signer.keys();
+  } finally {
+    rootKey.destroy();
+    opener.secret.destroy();
+  }
+
+  async function openerFor(path: string | undefined, given: Secret | undefined): Promise<Opener> {
+    if (given !== undefined) return { seal: 'passphrase', secret: given };
+    if (path === undefined) throw new Error('a root key needs something to lie under');
+    const secret = await makeKeyfile(path, memory);
+    made.push(path);
+    return { seal: 'keyfile', secret };
+  }
+}
+
+async function makeKeyset(path: string, create: (path: string, content: string) => Promise<void>): Promise<string> {
+  const { rootKeyId, secret, token } = mintDemoToken(createSystemRandom(), systemClock);
+  await create(path, `${JSON.stringify({ keys: [{ id: rootKeyId, secret_b64: secret.toString('base64') }] })}\n`);
+  secret.fill(0);
+  return token;
+}
+
+/** The settings that start a service on what is made here. TOML takes the strings of JSON as they are. */
+function settingsText({ auditDir, seal, keyfilePath, passphraseEnv, keysetPath }: InitPlan, instanceId: string): string {
+  return [
+    '# Made by ron-kms init; ron-kms config print shows every setting there is.', '',
+    '[service]',
+    '# Keys live in RAM and are gone when it stops; the log stays.',
+    line('backend', 'inmem'), 'amnesia = false', line('instance_id', instanceId), '',
+    '[audit]',
+    line('dir', auditDir), line('durability', 'disk'),
+    '# "file" with anchor_path on another medium, or "witness", shows that the disk was rolled back.',
+    line('anchor', 'none'), '',
+    '[backends.file]',
+    line('seal', seal),
+    ...(keyfilePath === undefined ? [] : [line('keyfile_path', keyfilePath)]),
+    ...(seal === 'passphrase' ? [passphraseEnv === undefined ? '# passphrase_env = "KMS_PASSPHRASE"' : line('passphrase_env', passphraseEnv)] : []), '',
+    '[auth]',
+    keysetPath === undefined ? '# keyset_path = "/run/ron-kms/keyset.json"' : line('keyset_path', keysetPath), '',
+  ].join('\n');
+}
+
+function line(name: string, value: string): string {
+  return `${name} = ${JSON.stringify(value)}`;
+}

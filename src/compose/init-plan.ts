@@ -1,0 +1,86 @@
+import type { SealName } from '../adapters/root-key/root-key.ts';
+import type { Io, Parsed } from '../cli/command.ts';
+import { existsSync } from 'node:fs';
+import { readdir } from 'node:fs/promises';
+import { dirname, join, relative, resolve } from 'node:path';
+import { originOf, readIdentity } from '../adapters/log-keys/identity.ts';
+import { durableFile } from '../adapters/root-key/durable-file.ts';
+import { UsageError } from '../cli/command.ts';
+import { flag, isOn, oneOf } from '../cli/flags.ts';
+import { configKeys } from '../config/keys.ts';
+import { LOG_FILES } from './open-log-keys.ts';
+
+/** What `ron-kms init` is to make, and where; every path absolute, as a service may be started from anywhere. */
+export interface InitPlan {
+  readonly auditDir: string;
+  readonly configPath: string;
+  readonly seal: SealName;
+  /** With the seal `keyfile` only. */
+  readonly keyfilePath: string | undefined;
+  readonly passphraseEnv: string | undefined;
+  readonly passphraseFd: number | undefined;
+  /** A developer's key set, where one is asked for. */
+  readonly keysetPath: string | undefined;
+}
+
+const DEFAULTS = { configPath: 'kms.toml', keyfilePath: 'kms-root.key', keysetName: 'kms-dev-keyset.json' } as const;
+/** A volume of its own has this from the beginning. */
+const NOT_OURS = 'lost+found';
+const OUTSIDE = /^\.\.(\/|$)/;
+
+export function planFrom(parsed: Parsed, { cwd }: Io): InitPlan {
+  const at = (path: string): string => resolve(cwd, path);
+  const seal = oneOf(parsed, 'seal', ['passphrase', 'keyfile']) ?? configKeys['backends.file.seal'].fallback;
+  const configPath = at(flag(parsed, 'config') ?? DEFAULTS.configPath);
+  const plan: InitPlan = {
+    auditDir: at(flag(parsed, 'audit-dir') ?? configKeys['audit.dir'].fallback),
+    configPath, seal,
+    keyfilePath: seal === 'keyfile' ? at(flag(parsed, 'keyfile-path') ?? DEFAULTS.keyfilePath) : undefined,
+    passphraseEnv: read(parsed, 'passphrase-env', configKeys['backends.file.passphrase_env'].kind),
+    passphraseFd: read(parsed, 'passphrase-fd', configKeys['backends.file.passphrase_fd'].kind),
+    keysetPath: isOn(parsed, 'dev-keyset') ? join(dirname(configPath), DEFAULTS.keysetName) : undefined,
+  };
+  refuseStrayFlags(parsed, seal);
+  return plan;
+}
+
+/** The value of a flag as a setting would take it; a wrong one is not repeated, it may be the secret itself. */
+function read<T>(parsed: Parsed, name: string, kind: { readonly form: string; readonly fromText: (text: string) => T | undefined }): T | undefined {
+  const text = flag(parsed, name);
+  const value = text === undefined ? undefined : kind.fromText(text);
+  if (text !== undefined && value === undefined) throw new UsageError(`--${name} is ${kind.form}`);
+  return value;
+}
+
+function refuseStrayFlags(parsed: Parsed, seal: SealName): void {
+  const ofOther = seal === 'keyfile' ? ['passphrase-env', 'passphrase-fd'] : ['keyfile-path'];
+  const stray = ofOther.find((name) => flag(parsed, name) !== undefined);
+  if (stray !== undefined) throw new UsageError(`--${stray} is not for the seal ${seal}: give --seal ${seal === 'keyfile' ? 'passphrase' : 'keyfile'} with it`);
+  if (flag(parsed, 'passphrase-env') !== undefined && flag(parsed, 'passphrase-fd') !== undefined) throw new UsageError('give one of --passphrase-env and --passphrase-fd');
+}
+
+/** Refuses to touch what is there: nothing that init makes can be made again. */
+export async function requireFree({ auditDir, configPath, keyfilePath, keysetPath }: InitPlan): Promise<void> {
+  for (const path of [configPath, keyfilePath, keysetPath].filter((one) => one !== undefined)) {
+    if (!OUTSIDE.test(relative(auditDir, path))) throw new UsageError(`${path} lies inside the audit directory, which is the log's alone: choose another place`);
+    if (existsSync(path)) throw new UsageError(`${path} is there already, and is not overwritten`);
+    if (!existsSync(dirname(path))) throw new UsageError(`${dirname(path)} is not there: make the directory first`);
+  }
+  const found = await namesIn(auditDir);
+  if (found.includes(LOG_FILES.identity)) throw new UsageError(`${auditDir} already has an identity${await nameOf(auditDir)}: choose another --audit-dir`);
+  if (found.length > 0) throw new UsageError(`${auditDir} is not empty and has no identity: an init was cut short there, or it is for something else; empty it, or choose another --audit-dir`);
+}
+
+async function namesIn(directory: string): Promise<readonly string[]> {
+  try {
+    return (await readdir(directory)).filter((name) => name !== NOT_OURS);
+  } catch (fault) {
+    if (fault instanceof Error && 'code' in fault && fault.code === 'ENOENT') return [];
+    throw new UsageError(`${directory} cannot be used as the audit directory: it is not a directory that can be read`);
+  }
+}
+
+async function nameOf(auditDir: string): Promise<string> {
+  const identity = await readIdentity(durableFile(join(auditDir, LOG_FILES.identity))).catch(() => undefined);
+  return identity === undefined ? '' : `, ${originOf(identity.instanceId)}`;
+}

@@ -1,0 +1,151 @@
+import type { Actor } from '../core/log/entry.ts';
+import type { AuditLog } from '../ports/audit-log.ts';
+import type { AuditReader } from '../ports/audit-reader.ts';
+import type { Clock } from '../ports/clock.ts';
+import type { LogKeysDetail, LogSigner } from '../ports/log-signer.ts';
+import type { Random } from '../ports/random.ts';
+import type { Telemetry } from '../ports/telemetry.ts';
+import type { Call } from './call.ts';
+import type { ClockGuard } from './clock-guard.ts';
+import { KmsError } from '../core/errors.ts';
+import { eventOf } from './call.ts';
+import { hashOfBody } from './mutate.ts';
+
+export interface LogKeepingDeps {
+  readonly signer: LogSigner;
+  readonly audit: AuditLog;
+  readonly reader: Pick<AuditReader, 'size' | 'entries' | 'checkpoint'>;
+  readonly clocks: { readonly clock: Clock; readonly guard: Pick<ClockGuard, 'isTrusted'> };
+  readonly report: { readonly telemetry: Telemetry; readonly random: Random };
+  /** `audit.key_rotation`. */
+  readonly keyRotationMs: number;
+}
+
+interface RotateRequest {
+  /** Stops the keys before at once. */
+  readonly isCompromised: boolean;
+  readonly body: Readonly<Record<string, unknown>>;
+}
+
+interface RotateAnswer {
+  readonly keys: readonly string[];
+  /** When the keys before these stop to sign. */
+  readonly until: string | undefined;
+  readonly audit: { readonly index: number; readonly opId: string };
+}
+
+export interface LogKeyKeeping {
+  /**
+   * New log keys, announced by an entry of this call and signing when it returns. A fault leaves either nothing, or an
+   * entry whose keys the next `tick` or start activates.
+   */
+  rotate(call: Call, request: RotateRequest): Promise<RotateAnswer>;
+  /** For the start, once the log takes entries: announces the keys of an empty log, and finishes what a crash cut short. */
+  start(): Promise<void>;
+  /** Drops keys whose overlap has ended, and makes new ones when it is time; to be called about once a second. Never throws. */
+  tick(): Promise<void>;
+}
+
+const ENTRIES_AT_ONCE = 256;
+const RETRY_MS = 60_000;
+const FLUSHED = { mustFlush: true };
+
+/** Makes log keys change in an order that a crash cannot spoil: prepared on disk, announced in the log, activated on disk. */
+export function makeLogKeyKeeping({ signer, audit, reader, clocks: { clock, guard }, report: { telemetry, random }, keyRotationMs }: LogKeepingDeps): LogKeyKeeping {
+  /** The entry of keys that are announced and whose activation failed. */
+  let announcedAt: number | undefined;
+  let lastTurn: Promise<unknown> = Promise.resolve();
+  let retryAtMs = 0;
+
+  /** One change of keys at a time. */
+  const inTurn = <T>(work: () => Promise<T>): Promise<T> => {
+    const turn = lastTurn.then(work);
+    lastTurn = turn.catch(() => undefined);
+    return turn;
+  };
+
+  const announce = async (call: Call, inputHash: string, detail: LogKeysDetail): Promise<number> => {
+    const { firstIndex } = await audit.append([{ ...eventOf(call, { inputHash, result: 'ok' }), detail: { log_keys: detail } }], FLUSHED);
+    call.isLogged = true;
+    return firstIndex;
+  };
+
+  const activate = async (index: number): Promise<void> => {
+    announcedAt = index;
+    await signer.activate(index);
+    announcedAt = undefined;
+    telemetry.event('info', 'log_keys_changed', { index });
+  };
+
+  const rotate = (call: Call, reason: 'scheduled' | 'command' | 'compromised', inputHash: string): Promise<RotateAnswer> => inTurn(async () => {
+    // Keys that are announced come first: the next are to be signed by them.
+    if (announcedAt !== undefined) await activate(announcedAt);
+    const detail = await signer.prepare(reason, clock.wallMs(), reader.size());
+    const index = await announce(call, inputHash, detail);
+    await activate(index);
+    return { keys: detail.keys, until: detail.until, audit: { index, opId: call.opId } };
+  });
+
+  /** Where the log announced the keys that wait; the last place, should it have been tried twice. */
+  const findAnnouncement = async ({ keys, fromIndex }: NonNullable<ReturnType<LogSigner['prepared']>>): Promise<number | undefined> => {
+    let found: number | undefined;
+    for (let from = fromIndex; from < reader.size();) {
+      const entries = await reader.entries(from, ENTRIES_AT_ONCE);
+      if (entries.length === 0) return found;
+      const last = entries.findLastIndex((entry) => isAnnouncementOf(entry, keys));
+      if (last >= 0) found = from + last;
+      from += entries.length;
+    }
+    return found;
+  };
+
+  const serviceCall = (): Call => {
+    const id = random.uuidv7();
+    const actor: Actor = { via: 'service' };
+    return { actor, corrId: id, op: 'log-keys', opId: id, startedNs: clock.monotonicNs(), admitted: undefined, subject: undefined, isLogged: false };
+  };
+
+  const rotateOnSchedule = async (nowMs: number): Promise<void> => {
+    if (nowMs < signer.newestMs() + keyRotationMs || nowMs < retryAtMs || !audit.isReady()) return;
+    retryAtMs = nowMs + RETRY_MS;
+    await rotate(serviceCall(), 'scheduled', hashOfBody({ reason: 'scheduled' }));
+    retryAtMs = 0;
+  };
+
+  return {
+    rotate: (call, { isCompromised, body }) => rotate(call, isCompromised ? 'compromised' : 'command', hashOfBody(body)),
+
+    start: () => inTurn(async () => {
+      if (reader.size() === 0) {
+        await announce(serviceCall(), hashOfBody({ reason: 'start' }), { keys: signer.keys().map(({ vkey }) => vkey), reason: 'start' });
+        return;
+      }
+      const waiting = signer.prepared();
+      const index = waiting && (await findAnnouncement(waiting));
+      // Keys that the log never announced are prepared again with the next change.
+      if (index !== undefined) await activate(index);
+    }),
+
+    async tick() {
+      if (!guard.isTrusted()) return;
+      try {
+        const nowMs = clock.wallMs();
+        await inTurn(async () => {
+          if (announcedAt !== undefined) await activate(announcedAt);
+          const newest = reader.checkpoint();
+          if (newest !== undefined) await signer.retire(nowMs, newest.size, newest.note);
+        });
+        await rotateOnSchedule(nowMs);
+      } catch (fault) {
+        telemetry.event('error', 'log_keys_not_kept', { code: KmsError.from(fault).code });
+      }
+    },
+  };
+}
+
+function isAnnouncementOf(entry: Buffer, keys: readonly string[]): boolean {
+  // Most entries are told apart without parsing them.
+  if (!entry.includes('"op":"log-keys"')) return false;
+  const { op, log_keys: detail } = JSON.parse(entry.toString('utf8')) as { op: string; log_keys?: LogKeysDetail };
+  return op === 'log-keys' && detail?.keys.length === keys.length && detail.keys.every((vkey, i) => vkey === keys[i]);
+}
