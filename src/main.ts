@@ -50,6 +50,7 @@ const groups: readonly CommandGroup[] = [
   { word: 'unwrap', load: async () => [(await import('./cli/unwrap.ts')).unwrapCommand] },
   { word: 'rewrap', load: async () => [(await import('./cli/unwrap.ts')).rewrapCommand] },
   { word: 'token', load: async () => (await import('./cli/token.ts')).tokenCommands },
+  { word: 'audit', load: async () => (await import('./compose/audit-command.ts')).auditCommands },
   { word: 'config', load: async () => (await import('./cli/config.ts')).configCommands },
   { word: 'doctor', load: async () => [(await import('./compose/doctor-command.ts')).makeDoctorCommand(version.node)] },
 ];

@@ -231,10 +231,17 @@ describe('what entries say is held against each other', () => {
 
 describe('keys', () => {
   test('are followed from those that init printed', async () => {
-    for (const log of [rotated('scheduled', 'all'), rotated('scheduled', 'newest'), rotated('compromised', 'newest')]) {
+    for (const log of [rotated('scheduled', 'all'), rotated('scheduled', 'newest')]) {
       expect(await check(log)).toMatchObject({ ok: true, faults: [] });
       expect(await check({ ...log, vkeys: log.newestKeys() })).toMatchObject({ ok: true, faults: [] });
     }
+  });
+
+  test('after a compromise are believed only where they are pinned themselves', async () => {
+    const log = rotated('compromised', 'newest');
+    expect((await check(log)).faults).toMatchObject([{ kind: 'checkpoint' }]);
+    expect(await check({ ...log, vkeys: log.newestKeys() })).toMatchObject({ ok: true, faults: [] });
+    expect(await check({ ...log, vkeys: [...log.vkeys, ...log.newestKeys()] })).toMatchObject({ ok: true });
   });
 
   test('go on for their overlap, and not when they were compromised', async () => {
@@ -314,6 +321,22 @@ test('a pruned log is checked by its hashes, and by its entries from there on', 
   expect(await check(log)).toMatchObject({ ok: true, faults: [] });
   flip(join(log.directory, 'tile/0/001'), 64);
   expect((await check(log)).faults).toMatchObject([{ kind: 'tile' }, { kind: 'checkpoint' }]);
+});
+
+test('bundles that name the log\'s keys are left by a prune, and lead from the first keys to those of now', async () => {
+  const log = newLog();
+  log.append(300);
+  log.add({ op: 'rotate', op_id: 'r1', result: 'intent' });
+  log.rotate('scheduled');
+  log.append(250);
+  log.add({ op: 'rotate', op_id: 'r1', result: 'ok' });
+  log.append(700);
+  log.checkpoint('newest');
+  rmSync(join(log.directory, 'tile/entries/002'));
+  writeFileSync(join(log.directory, 'minimum-index'), '768\n');
+  for (const jobs of [0, 1]) expect(await check(log, { jobs })).toMatchObject({ ok: true, faults: [], minimumIndex: 768, openIntents: 0 });
+  rmSync(join(log.directory, 'tile/entries/001'));
+  expect((await check(log)).faults).toMatchObject([{ kind: 'checkpoint', file: 'checkpoint' }]);
 });
 
 function rotated(reason: 'scheduled' | 'compromised', by: 'all' | 'newest' | 'oldest', isUnsigned = false): MadeLog {

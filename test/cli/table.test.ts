@@ -11,13 +11,14 @@ import { tokenCommands } from '../../src/cli/token.ts';
 import { rewrapCommand, unwrapCommand } from '../../src/cli/unwrap.ts';
 import { verifyCommand } from '../../src/cli/verify.ts';
 import { wrapCommand } from '../../src/cli/wrap.ts';
+import { auditCommands } from '../../src/compose/audit-command.ts';
 import { makeDoctorCommand } from '../../src/compose/doctor-command.ts';
 import { initCommand } from '../../src/compose/init-command.ts';
 import { makeServeCommand } from '../../src/compose/serve-command.ts';
 
 const commands: readonly Command[] = [
   makeServeCommand({ stopped: Promise.resolve(), version: {} }), ...keyCommands, signCommand, verifyCommand, wrapCommand, unwrapCommand, rewrapCommand,
-  ...tokenCommands, ...configCommands, makeDoctorCommand(process.version), initCommand,
+  ...tokenCommands, ...configCommands, ...auditCommands, makeDoctorCommand(process.version), initCommand,
 ];
 
 describe.each(commands.map((command) => [command.name, command] as const))('%s', (name, command) => {

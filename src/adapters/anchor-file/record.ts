@@ -36,6 +36,14 @@ export function parseAnchorRecord(bytes: Buffer, origin: string, mac: Mac): Anch
   return expected.length === bytes.length && timingSafeEqual(expected, bytes) ? fields : undefined;
 }
 
+/** As anybody can read it, without the key that authenticates it: all but the MAC is held against its form. */
+export function readAnchorRecord(bytes: Buffer): AnchorRecord | undefined {
+  const fields = fieldsOf(bytes);
+  if (fields === undefined) return undefined;
+  const { mac } = parseStrictJson(bytes) as Readonly<Record<string, unknown>>;
+  return `${canonicalJson({ ...membersOf(fields), mac })}\n` === bytes.toString('utf8') ? fields : undefined;
+}
+
 function membersOf({ origin, value, head }: AnchorRecord) {
   return { v: FORMAT_VERSION, origin, value, tree_size: head.treeSize, root_hash: head.rootHash.toString('base64') };
 }

@@ -16,7 +16,7 @@ export interface OwnEntry {
 
 export interface BundleCheck {
   readonly files: LogFiles;
-  readonly order: EntryOrder;
+  readonly order: Pick<EntryOrder, 'see' | 'skip'>;
   report(fault: LogFault): void;
   own(entry: OwnEntry): void;
 }
@@ -27,11 +27,14 @@ export interface BundleJob {
   readonly index: number;
   /** How many of its entries the tree has. */
   readonly width: number;
-  /** Whether its entries were deleted by `prune`: only their hashes are there. */
+  /** Whether it is below where `prune` has been: its hashes are there, its entries where they name keys of the log. */
   readonly isPruned: boolean;
   /** Whether these leaf hashes are those of the tree, as far as the tiles above tell. */
   readonly isRight: (leaves: Buffer) => boolean | undefined;
 }
+
+/** What stands around the entries that `prune` leaves is gone: their order says nothing. */
+const UNORDERED: EntryCheck['order'] = { see: () => undefined, skip: () => undefined };
 
 const OF_ITSELF: ReadonlySet<string> = new Set(['log-keys', 'checkpoint-start', 'anchor']);
 
@@ -44,9 +47,8 @@ export function checkBundle({ files, order, report, own }: BundleCheck, { index,
   const tileFile = tilePath(0, index, width);
   const hashes = files.hashes(0, index, width);
   if (hashes === undefined) report({ kind: 'tile', file: tileFile, what: 'is missing, or has not the length that its name says' });
-  if (isPruned) return hashes;
-
   const file = files.bundle(index, width);
+  if (file === undefined && isPruned) return hashes;
   if (file === undefined) {
     report({ kind: 'missing', index: firstIndex, file: tilePath('entries', index, width), what: `and the entries up to ${firstIndex + width - 1} are missing` });
     order.skip();
@@ -63,7 +65,7 @@ export function checkBundle({ files, order, report, own }: BundleCheck, { index,
     return hashes;
   }
   if (!isAsHashed) report({ kind: 'tile', file: tileFile, what: `hash ${firstWrongHash(hashes, bundle.leaves)} is not that of its entry` });
-  readEntries({ order, report, own }, file.bytes, bundle, firstIndex, file.path);
+  readEntries({ order: isPruned ? UNORDERED : order, report, own }, file.bytes, bundle, firstIndex, file.path);
   return bundle.leaves;
 }
 

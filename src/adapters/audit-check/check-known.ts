@@ -11,6 +11,8 @@ export interface Known {
   readonly anchor?: { readonly origin: string; readonly value: number; readonly head: ClaimedHead };
   /** A checkpoint that was saved: a signed note. */
   readonly checkpoint?: string;
+  /** That of the key store. */
+  readonly storeGeneration?: number;
 }
 
 export interface KnownCheck {
@@ -21,11 +23,14 @@ export interface KnownCheck {
   readonly signatures: SignatureCheck;
   /** Every entry was read: an anchor entry that was not found is not there. */
   readonly isWhole: boolean;
+  readonly openIntents: number;
+  /** The last one that an entry names. */
+  readonly generation: number | undefined;
   report(fault: LogFault): void;
 }
 
 /** Finds a log that is an older copy of itself, which nothing in its directory can tell. */
-export async function checkKnown({ anchor, checkpoint }: Known, check: KnownCheck): Promise<void> {
+export async function checkKnown({ anchor, checkpoint, storeGeneration }: Known, check: KnownCheck): Promise<void> {
   const { heads, report } = check;
   await heads.settled();
   const rolledBack = (what: string): void => report({ kind: 'rolled-back', file: 'checkpoint', what });
@@ -39,6 +44,8 @@ export async function checkKnown({ anchor, checkpoint }: Known, check: KnownChec
     const fault = anchor.origin === check.origin ? (await goneFault(anchor.head, check)) ?? valueFault(anchor.value, check) : `is of ${anchor.origin}`;
     if (fault !== undefined) rolledBack(`the anchor ${fault}`);
   }
+  const ofStore = storeGeneration === undefined ? undefined : storeFault(storeGeneration, check);
+  if (ofStore !== undefined) report({ kind: 'generation', file: 'checkpoint', what: ofStore });
 }
 
 function savedFault(note: string, saved: ReturnType<typeof parseCheckpoint>, { origin, signatures }: KnownCheck): string | undefined {
@@ -54,6 +61,13 @@ async function goneFault(head: ClaimedHead, { size, heads }: KnownCheck): Promis
   if (head.size > size) return `has seen ${head.size} entries and the log's own covers ${size}: an older copy of the log was restored, or its end is missing`;
   const fault = await heads.faultOf(head);
   return fault && `has seen ${fault}: the log was replaced`;
+}
+
+/** A mutation is in the store before its outcome is in the log: of those that are open, any may have been carried out. */
+function storeFault(value: number, { generation, isWhole, openIntents }: KnownCheck): string | undefined {
+  const last = generation ?? (isWhole ? 0 : value);
+  if (value >= last && value <= last + openIntents) return undefined;
+  return `the log's last generation is ${last}, and the key store's is ${value}: an older copy of ${value < last ? 'the store' : 'the log'} was restored`;
 }
 
 /** The log writes an entry with the next value, and then advances the device (DESIGN §8). */

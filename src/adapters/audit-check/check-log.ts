@@ -7,7 +7,7 @@ import type { LogFiles } from './log-files.ts';
 import type { LogHead } from './log-head.ts';
 import { HASH_BYTES } from '../../../client/src/log/hash.ts';
 import { rootOf } from '../../core/log/proofs.ts';
-import { TILE_WIDTH } from '../../core/log/tiles.ts';
+import { TILE_WIDTH, tileWidth } from '../../core/log/tiles.ts';
 import { checkBundle } from './check-bundle.ts';
 import { checkKnown } from './check-known.ts';
 import { verifySigned } from './check-signatures.ts';
@@ -17,6 +17,7 @@ import { collectFaults } from './faults.ts';
 import { createHeads } from './heads.ts';
 import { followKeys } from './key-chain.ts';
 import { openLogFiles } from './log-files.ts';
+import { goesBeyondItsEnd } from './log-end.ts';
 import { readLogHead } from './log-head.ts';
 import { checkRanges } from './run-ranges.ts';
 import { createUpperTree } from './upper-tree.ts';
@@ -24,6 +25,8 @@ import { createUpperTree } from './upper-tree.ts';
 export interface LogCheck {
   /** The log's own, `audit.dir`. */
   readonly directory: string;
+  /** Where `audit prune` has put what it took out of the log. */
+  readonly archive?: string | undefined;
   /** The pinned keys: of the log, and of witnesses that should be looked at. */
   readonly vkeys: readonly VerifierKey[];
   /** Entries below were checked before, and are taken by the hashes of whole stretches of 65,536. */
@@ -64,14 +67,15 @@ const NO_LEAVES = Buffer.alloc(0);
  * Memory does not grow with the log, only with its keys.
  */
 export async function checkWholeLog(check: LogCheck): Promise<LogVerdict> {
-  const files = openLogFiles(check.directory);
+  const files = openLogFiles(check.directory, check.archive);
   const faults = collectFaults();
   const head = readLogHead(files, faults.add);
   if (head === undefined) return { ...verdictOf(faults), origin: undefined, size: 0, rootHash: undefined, checkpoint: undefined, minimumIndex: 0, openIntents: 0 };
 
   const { checkpoint: { origin, size }, minimumIndex, note } = head;
-  const { tail, heads, logKeys, openIntents } = await checkEntries(check, files, head, faults);
-  if (note === files.bytes('checkpoint')?.toString('utf8')) requireEnd(files, tail.size, faults);
+  const isOlder = goesBeyondItsEnd(files, size);
+  const { tail, heads, logKeys, openIntents, generation } = await checkEntries(check, files, head, faults);
+  if (isOlder) faults.add({ kind: 'rolled-back', file: 'checkpoint', what: `covers ${size} entries, and the files hold more than the log has: it is an older one` });
 
   const isWhole = stretchOf(check.fromIndex, size) === 0 && minimumIndex === 0 && !faults.list().some(({ kind }) => LOSES_ENTRIES.has(kind));
   const pinned = check.vkeys.filter(({ name }) => name === origin);
@@ -79,7 +83,7 @@ export async function checkWholeLog(check: LogCheck): Promise<LogVerdict> {
   const signatures = { chain: followKeys(logKeys, { pinned, origin, isWhole, report: faults.add }), witnesses: check.vkeys.filter(({ name }) => name !== origin) };
   const signed = verifySigned(note, size, signatures);
   if ('fault' in signed) faults.add({ kind: 'checkpoint', file: 'checkpoint', what: signed.fault });
-  await checkKnown(check.known ?? {}, { origin, size, heads, signatures, isWhole, report: faults.add });
+  await checkKnown(check.known ?? {}, { origin, size, heads, signatures, isWhole, openIntents, generation, report: faults.add });
 
   return {
     ...verdictOf(faults), origin, size: tail.size, rootHash: tail.rootHash, minimumIndex, openIntents,
@@ -90,14 +94,14 @@ export async function checkWholeLog(check: LogCheck): Promise<LogVerdict> {
 /** Damage after which an entry that was not found may yet have been there. */
 const LOSES_ENTRIES: ReadonlySet<LogFault['kind']> = new Set(['entry', 'missing', 'form']);
 
-async function checkEntries({ directory, jobs, isBackground = false, signal, onProgress, fromIndex }: LogCheck, files: LogFiles, head: LogHead, faults: Faults) {
+async function checkEntries({ directory, archive, jobs, isBackground = false, signal, onProgress, fromIndex }: LogCheck, files: LogFiles, head: LogHead, faults: Faults) {
   const { checkpoint: { size, rootHash }, minimumIndex } = head;
   const report = faults.add;
   const fromStretch = stretchOf(fromIndex, size);
   const upper = createUpperTree({ files, size, fromStretch, report });
-  const order = createEntryOrder(report);
+  const order = createEntryOrder(report, { isFromStart: true });
   const behind: { tail?: LogTail } = {};
-  const heads = createHeads(async (at) => (at > size ? behind.tail?.rootAt(at) : rootInTiles(files, at)), report);
+  const heads = createHeads(async (at) => (at > size ? behind.tail?.rootAt(at) : rootInTiles(files, at, size)), report);
   const logKeys: OwnEntry[] = [];
   const own = (entry: OwnEntry): void => {
     if (entry.op === 'log-keys') logKeys.push(entry);
@@ -107,7 +111,7 @@ async function checkEntries({ directory, jobs, isBackground = false, signal, onP
   const bundles = Math.floor(size / TILE_WIDTH);
   let doneEntries = fromStretch * STRETCH_ENTRIES;
   if (fromStretch > 0) order.skip();
-  const ranges = { directory, from: fromStretch * TILE_WIDTH, to: bundles, prunedBelow: minimumIndex / TILE_WIDTH };
+  const ranges = { directory, archive, from: fromStretch * TILE_WIDTH, to: bundles, prunedBelow: minimumIndex / TILE_WIDTH };
   const summaries = await checkRanges({ ...ranges, jobs, isBackground, signal }, (stretch) => {
     upper.add(stretch.index, Buffer.from(stretch.roots));
     for (const fault of stretch.faults) report(fault);
@@ -125,24 +129,17 @@ async function checkEntries({ directory, jobs, isBackground = false, signal, onP
   if (leaves === undefined || !isRight(leaves)) report({ kind: 'checkpoint', file: 'checkpoint', what: 'has another root than the tree of the entries' });
   const tail = behind.tail = checkTail(check, head);
   await heads.settled();
-  return { tail, heads, logKeys, openIntents: order.finish() };
-}
-
-/** Tiles are written for entries that the journal has, so none goes further than the journal, nor than a checkpoint over a sealed one. */
-function requireEnd(files: LogFiles, size: number, faults: Faults): void {
-  const index = Math.floor(size / TILE_WIDTH);
-  const hasMore = files.has('entries', index, (size % TILE_WIDTH) + 1) || files.has('entries', index + 1, 1);
-  if (hasMore) faults.add({ kind: 'rolled-back', file: 'checkpoint', what: `covers fewer entries than the files hold, which go beyond ${size}: it is an older one` });
+  return { tail, heads, logKeys, ...order.finish() };
 }
 
 function stretchOf(fromIndex: number | undefined, size: number): number {
   return Math.floor(Math.min(fromIndex ?? 0, size) / STRETCH_ENTRIES);
 }
 
-/** The tiles are held against the entries besides: when they are wrong it is said there. */
-async function rootInTiles(files: LogFiles, size: number): Promise<Buffer | undefined> {
+/** By the tiles of the covered tree, which are held against the entries besides: when they are wrong it is said there. */
+async function rootInTiles(files: LogFiles, size: number, coveredSize: number): Promise<Buffer | undefined> {
   try {
-    return await rootOf(size, async (level, index, width) => files.hashes(level, index, width) ?? NO_LEAVES);
+    return await rootOf(size, async (level, index, width) => files.hashes(level, index, tileWidth(coveredSize, level, index))?.subarray(0, width * HASH_BYTES) ?? NO_LEAVES);
   } catch {
     return undefined;
   }

@@ -11,6 +11,8 @@ import { openLogFiles } from './log-files.ts';
 /** Full bundles in a row; the first stands at the beginning of a stretch. */
 export interface RangeJob {
   readonly directory: string;
+  /** Where the bundles are that were pruned. */
+  readonly archive?: string | undefined;
   readonly from: number;
   readonly to: number;
   /** Bundles below this one were pruned. */
@@ -28,12 +30,12 @@ export interface Stretch {
 }
 
 /** Checks every entry of the range, and the tiles of level 0 and 1 over them. */
-export function checkRange({ directory, from, to, prunedBelow }: RangeJob, tell: (stretch: Stretch) => void): OrderSummary {
-  const files = openLogFiles(directory);
+export function checkRange({ directory, archive, from, to, prunedBelow }: RangeJob, tell: (stretch: Stretch) => void): OrderSummary {
+  const files = openLogFiles(directory, archive);
   let faults: LogFault[] = [];
   let own: OwnEntry[] = [];
   const report = (fault: LogFault): void => { faults.push(fault); };
-  const order = createEntryOrder(report);
+  const order = createEntryOrder(report, { isFromStart: false });
   const check = { files, order, report, own: (entry: OwnEntry): void => { own.push(entry); } };
   if (from < prunedBelow) order.skip();
 

@@ -42,7 +42,7 @@ export interface EntryOrder {
   /** Goes on behind these with what was read there. */
   absorb(later: OrderSummary): void;
   /** The intents that have no outcome yet; reports those that should have one. */
-  finish(): number;
+  finish(): { readonly openIntents: number; readonly generation: number | undefined };
 }
 
 /** Operations that announce themselves (DESIGN §8): of any other, an outcome settles nothing. */
@@ -51,8 +51,8 @@ const ANNOUNCED: ReadonlySet<string> = new Set(['create', 'patch', 'rotate', 'di
 const SETTLED = 'settled at start';
 const NEVER = -1;
 
-export function createEntryOrder(report: (fault: LogFault) => void): EntryOrder {
-  const keys = createKeyRuns();
+export function createEntryOrder(report: (fault: LogFault) => void, begins: { readonly isFromStart: boolean }): EntryOrder {
+  const keys = createKeyRuns(begins);
   const boots = new Map<string, number>();
   const open = new Map<string, number[]>();
   const outcomes = new Map<string, number>();
@@ -137,7 +137,7 @@ export function createEntryOrder(report: (fault: LogFault) => void): EntryOrder 
       for (const [name, indices] of open) {
         for (const index of indices) if (index < dueBelow) report({ kind: 'intent', index, what: `the intent to ${name.split(' ')[0]} was never settled` });
       }
-      return [...open.values()].flat().length;
+      return { openIntents: [...open.values()].flat().length, generation: lastGeneration?.value };
     },
   };
 }

@@ -42,7 +42,7 @@ const ALWAYS = Number.POSITIVE_INFINITY;
 
 /**
  * Follows the log's keys from those that are pinned through the entries that announce new ones (DESIGN §8): new keys
- * are believed when every key before them has signed them.
+ * are believed when every key before them has signed them. After a compromise a signature of the old ones proves nothing.
  */
 export function followKeys(entries: readonly OwnEntry[], { pinned, origin, isWhole, report }: KeyChainDeps): KeyChain {
   const chain: Announcement[] = [];
@@ -79,9 +79,10 @@ interface Chained {
 function announcementOf(index: number, { logKeys, keys }: { readonly logKeys: LogKeys; readonly keys: readonly VerifierKey[] }, { before, pinned, fault }: Chained): Announcement {
   const unsigned = before?.keys.find((key) => !isSignedBy(key, logKeys, keys[0]?.name ?? ''));
   if (unsigned !== undefined) fault(`is not signed by ${unsigned.keyId.toString('hex')}, a key of entry ${before?.index}`);
-  const isVouchedFor = before !== undefined && before.trusted.length > 0 && unsigned === undefined;
+  const isCompromise = logKeys.reason === 'compromised';
+  const isVouchedFor = !isCompromise && before !== undefined && before.trusted.length > 0 && unsigned === undefined;
   // Without an end the keys before stop at once: that is how a compromise is announced.
-  const untilMs = logKeys.reason === 'compromised' ? undefined : parseRfc3339(logKeys.until ?? '');
+  const untilMs = isCompromise ? undefined : parseRfc3339(logKeys.until ?? '');
   return { index, keys, trusted: isVouchedFor ? keys : pinnedOf(keys, pinned), oldUntilMs: untilMs ?? 0 };
 }
 

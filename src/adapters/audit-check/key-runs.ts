@@ -27,7 +27,8 @@ const LAST_SEQ = 2;
 const LAST_GAPS = 4;
 const KEYS_AT_FIRST = 1024;
 
-export function createKeyRuns(): KeyRuns {
+/** `isFromStart`: all entries before are known too, so that a key that was not seen yet begins here. */
+export function createKeyRuns({ isFromStart }: { readonly isFromStart: boolean }): KeyRuns {
   const slots = new Map<string, number>();
   let numbers = new Float64Array(KEYS_AT_FIRST * WIDTH);
   let gaps = 0;
@@ -51,8 +52,10 @@ export function createKeyRuns(): KeyRuns {
       const base = baseOf(kid);
       const slot = slots.get(base);
       if (slot === undefined) {
-        numbers.set([index, keySeq, keySeq, gaps, gaps], add(base));
-        return undefined;
+        const fresh = add(base);
+        numbers.set([index, keySeq, keySeq, gaps, gaps], fresh);
+        const wrong = isFromStart ? wrongStep(0, keySeq, gaps > 0) : undefined;
+        return wrong && `${wrong} (${base})`;
       }
       const wrong = wrongStep(at(slot, LAST_SEQ), keySeq, gaps > at(slot, LAST_GAPS));
       numbers[slot + LAST_SEQ] = keySeq;

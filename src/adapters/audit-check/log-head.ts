@@ -12,7 +12,7 @@ export interface LogHead {
   readonly note: string;
   readonly checkpoint: Checkpoint;
   readonly journal: Journal | undefined;
-  /** Entries below were pruned; a multiple of the width of a bundle. */
+  /** Entries below were pruned, and are not in the archive; a multiple of the width of a bundle. */
   readonly minimumIndex: number;
 }
 
@@ -36,20 +36,28 @@ export function readLogHead(files: LogFiles, report: (fault: LogFault) => void):
   }
   for (const fault of journal?.faults ?? []) report(fault);
   requireIdentity(files, checkpoint.origin, report);
-  return { note, checkpoint, journal, minimumIndex: readMinimumIndex(files, checkpoint.size, report) };
+  return { note, checkpoint, journal, minimumIndex: archivedFrom(files, readMinimumIndex(files, checkpoint.size, report)) };
 }
 
 /** Nothing but the origin is looked at: the rest of the file nobody signs. */
 function requireIdentity(files: LogFiles, origin: string, report: (fault: LogFault) => void): void {
   const file = 'identity.json';
+  const text = files.bytes(file)?.toString('utf8') ?? '';
   let named: unknown;
   try {
-    named = (JSON.parse(files.bytes(file)?.toString('utf8') ?? 'null') as { readonly origin?: unknown } | null)?.origin;
+    named = (JSON.parse(text) as { readonly origin?: unknown } | null)?.origin;
   } catch {
     // Said below.
   }
-  if (typeof named !== 'string') report({ kind: 'instance', file, what: 'is missing or damaged' });
+  if (typeof named !== 'string' || !text.endsWith('\n')) report({ kind: 'instance', file, what: 'is missing or damaged' });
   else if (named !== origin) report({ kind: 'instance', file, what: `is of ${named}, and the checkpoint is of ${origin}` });
+}
+
+/** Whole without a gap up to where the log goes on: only then do intents and counts meet. */
+function archivedFrom({ isArchived }: LogFiles, minimumIndex: number): number {
+  let bundle = minimumIndex / TILE_WIDTH;
+  while (bundle > 0 && isArchived(bundle - 1)) bundle--;
+  return bundle * TILE_WIDTH;
 }
 
 function readMinimumIndex(files: LogFiles, size: number, report: (fault: LogFault) => void): number {
