@@ -335,6 +335,7 @@ export interface VerifyAnswer {
       kid: string;
       ok: boolean;
     }[];
+    /** true while log, anchor or key store are at odds: the answer is only as good as the records */
     degraded?: boolean;
   };
   cache_age_ms?: number;

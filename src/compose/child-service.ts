@@ -9,6 +9,8 @@ export interface ChildService {
   readonly apiUrl: string;
   readonly metricsUrl: string;
   readonly pid: number;
+  /** What a verifier of its log pins. */
+  readonly log: { readonly origin: string; readonly vkeys: readonly string[] };
   stop(): Promise<void>;
 }
 
@@ -19,9 +21,9 @@ export async function startChildService(spawnService: SpawnService, flags: reado
   if (child.stdout === null || child.pid === undefined) throw new Error('the service did not start');
   const line = await Promise.race([once(createInterface(child.stdout), 'line'), ended.then(() => undefined)]);
   if (line === undefined) throw new Error('the service ended before it listened; ron-kms serve --profile micronode says why');
-  const { api_url: apiUrl, metrics_url: metricsUrl } = JSON.parse(String(line[0])) as { api_url: string; metrics_url: string };
+  const { api_url: apiUrl, metrics_url: metricsUrl, log } = JSON.parse(String(line[0])) as { api_url: string; metrics_url: string; log: ChildService['log'] };
   return {
-    apiUrl, metricsUrl, pid: child.pid,
+    apiUrl, metricsUrl, log, pid: child.pid,
     async stop() {
       child.kill('SIGTERM');
       await ended;

@@ -13,6 +13,7 @@ import { mintDemoToken } from './demo-token.ts';
 import { startChildService } from './child-service.ts';
 import { createSystemRandom } from '../adapters/system/random.ts';
 import { systemClock } from '../adapters/system/clock.ts';
+import { checkOffline } from './offline-receipt.ts';
 import { checkIndependently } from './second-opinion.ts';
 
 export interface DemoDeps {
@@ -27,6 +28,8 @@ interface Story {
   readonly url: string;
   readonly token: string;
   readonly client: KmsClient;
+  /** Of its log, as the service said when it started. */
+  readonly vkeys: readonly string[];
 }
 
 /** `ron-kms demo`: the whole story on a real file, over HTTP, in a service of its own that is gone afterwards. */
@@ -47,7 +50,7 @@ export function makeDemoCommand({ spawnService, filePath }: DemoDeps): Command {
         secret.fill(0);
         const service = await tell('start the service', 'a process of its own, keys in RAM, on free ports of loopback', () => startChildService(spawnService, ['--auth-keyset-path', keysetPath]), ({ apiUrl }) => apiUrl);
         try {
-          await tellStory(tell, { file: await readFile(filePath), url: service.apiUrl, token, client: createClient({ url: service.apiUrl, token }) });
+          await tellStory(tell, { file: await readFile(filePath), url: service.apiUrl, token, client: createClient({ url: service.apiUrl, token }), vkeys: service.log.vkeys });
         } finally {
           await service.stop();
         }
@@ -60,7 +63,7 @@ export function makeDemoCommand({ spawnService, filePath }: DemoDeps): Command {
   };
 }
 
-async function tellStory(tell: Teller, { file, url, token, client }: Story): Promise<void> {
+async function tellStory(tell: Teller, { file, url, token, client, vkeys }: Story): Promise<void> {
   const payload = { payload_b64: file.toString('base64') };
   const key = await tell('create a key', 'one key, two algorithms: a forger has to break both', () => client.createKey({ tenant: 'demo', purpose: 'release' }), ({ kid }) => kid);
 
@@ -87,6 +90,9 @@ async function tellStory(tell: Teller, { file, url, token, client }: Story): Pro
   const again = await tell('sign with the new version', 'the kid without a version is the current one', () => client.sign({ kid: baseOf(key.kid), ...payload }), ({ kid }) => versionOf(kid));
   if (again.kid !== rotated.kid) throw new Error('the new version did not sign');
   await tell('verify the old signature', 'by the kid without a version: all of them are tried, newest first', () => verified(client, baseOf(key.kid), payload, signed, true), (text) => text);
+
+  const receipt = await tell('fetch the receipt of the last signature', 'a C2SP tlog-proof, under the next signed head of the log', () => client.receipt(again.audit.index), (text) => `${text.length} bytes`);
+  await tell('check it offline', 'given only the receipt, the file and the keys of the log that the service named at its start', async () => checkOffline(receipt, { vkeys, file, signed: again }), (text) => text);
 }
 
 async function verified(client: KmsClient, kid: string, payload: { payload_b64: string }, { sigs }: SignAnswer, expected: boolean): Promise<string> {
@@ -117,7 +123,7 @@ function makeTeller(asJson: boolean, io: Io): Teller {
     const value = await work();
     const ms = performance.now() - startedMs;
     if (asJson) io.out(`${JSON.stringify({ step: title, meaning, ms: Math.round(ms * 100) / 100, result: result(value) })}\n`);
-    else io.out(`${ms.toFixed(1).padStart(7)} ms  ${title}\n            ${result(value)}\n            ${meaning}\n\n`);
+    else io.out(`${ms.toFixed(1).padStart(7)} ms  ${title}\n            ${result(value).replaceAll('\n', '\n            ')}\n            ${meaning}\n\n`);
     return value;
   };
   return Object.assign(tell, { end: (text: string) => io.out(asJson ? '' : `${text}\n`) });

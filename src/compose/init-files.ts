@@ -9,7 +9,7 @@ import { createPublicKeyCache } from '../adapters/crypto/public-key-cache.ts';
 import { createSignaturePrimitives } from '../adapters/crypto/signatures.ts';
 import { formatIdentity } from '../adapters/log-keys/identity.ts';
 import { makeLogKeys } from '../adapters/log-keys/open.ts';
-import { createDurably, durableFile, flushDirectory } from '../adapters/root-key/durable-file.ts';
+import { createDurably, durableFile, flushDirectory } from '../adapters/files/durable-file.ts';
 import { makeKeyfile } from '../adapters/root-key/keyfile.ts';
 import { makeRootKey, sealRootKey } from '../adapters/root-key/root-key.ts';
 import { systemClock } from '../adapters/system/clock.ts';

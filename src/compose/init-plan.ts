@@ -4,7 +4,8 @@ import { existsSync } from 'node:fs';
 import { readdir } from 'node:fs/promises';
 import { dirname, join, relative, resolve } from 'node:path';
 import { originOf, readIdentity } from '../adapters/log-keys/identity.ts';
-import { durableFile } from '../adapters/root-key/durable-file.ts';
+import { isMissing } from '../adapters/audit-file/file-layer.ts';
+import { durableFile } from '../adapters/files/durable-file.ts';
 import { UsageError } from '../cli/command.ts';
 import { flag, isOn, oneOf } from '../cli/flags.ts';
 import { configKeys } from '../config/keys.ts';
@@ -75,7 +76,7 @@ async function namesIn(directory: string): Promise<readonly string[]> {
   try {
     return (await readdir(directory)).filter((name) => name !== NOT_OURS);
   } catch (fault) {
-    if (fault instanceof Error && 'code' in fault && fault.code === 'ENOENT') return [];
+    if (isMissing(fault)) return [];
     throw new UsageError(`${directory} cannot be used as the audit directory: it is not a directory that can be read`);
   }
 }

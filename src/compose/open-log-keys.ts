@@ -1,5 +1,5 @@
 import type { KeyPairDeps } from '../adapters/log-keys/key-pair.ts';
-import type { DurableFile } from '../adapters/root-key/durable-file.ts';
+import type { DurableFile } from '../adapters/files/durable-file.ts';
 import type { Opener } from '../adapters/root-key/root-key.ts';
 import type { Config } from '../config/load.ts';
 import type { Settings } from '../config/keys.ts';
@@ -7,7 +7,7 @@ import type { LogSigner } from '../ports/log-signer.ts';
 import { join } from 'node:path';
 import { readIdentity } from '../adapters/log-keys/identity.ts';
 import { openLogSigner } from '../adapters/log-keys/open.ts';
-import { durableFile } from '../adapters/root-key/durable-file.ts';
+import { durableFile } from '../adapters/files/durable-file.ts';
 import { readKeyfile } from '../adapters/root-key/keyfile.ts';
 import { readPassphrase } from '../adapters/root-key/passphrase.ts';
 import { openRootKey } from '../adapters/root-key/root-key.ts';

@@ -1,16 +1,13 @@
+import type { FastifyInstance } from 'fastify';
+import type { Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import type { LogLines } from '../adapters/telemetry/log-lines.ts';
 import type { Config } from '../config/load.ts';
 import type { Address } from '../config/kinds.ts';
-import type { Log } from '../adapters/audit-log/log.ts';
 import type { Secret } from '../core/secret.ts';
-import type { AuditLog } from '../ports/audit-log.ts';
-import type { KeyStore } from '../ports/key-store.ts';
 import type { Telemetry } from '../ports/telemetry.ts';
-import type { Anchoring } from '../service/anchoring.ts';
-import type { LogKeyKeeping } from '../service/log-keeping.ts';
+import type { OperationsConfig } from '../service/operations.ts';
 import type { LockedMemory } from '../adapters/system/locked-memory.ts';
-import type { Condition } from '../http/operator-server.ts';
 import { once } from 'node:events';
 import { lock } from '../adapters/auth-keyset/keyset.ts';
 import { createKemPrimitives } from '../adapters/crypto/kems.ts';
@@ -35,13 +32,16 @@ import { createHttpServer } from '../http/server.ts';
 import { createOperatorServer } from '../http/operator-server.ts';
 import { makeAuthenticate } from '../service/authenticate.ts';
 import { createClockGuard } from '../service/clock-guard.ts';
+import { createIntegrity } from '../service/integrity.ts';
 import { createOperations } from '../service/operations.ts';
 import { makeLogKeyKeeping } from '../service/log-keeping.ts';
-import { checkGeneration, settleIntents } from '../service/settle.ts';
 import { mintDemoToken } from './demo-token.ts';
-import { openAnchoring, openAudit } from './audit.ts';
+import { openAnchoring } from './anchor.ts';
+import { openAudit } from './audit.ts';
 import { openAuth } from './auth.ts';
 import { checkBehind } from './check-behind.ts';
+import { makeReadiness } from './readiness.ts';
+import { settleLog } from './settle-log.ts';
 
 export interface ServiceDeps {
   readonly config: Config;
@@ -86,44 +86,35 @@ export async function startService({ config, log: logLines, version, environment
     signatures: createSignaturePrimitives({ memory, gate: createPoolGate(POOL_WIDTH), publicKeys: publicKeyCache }),
     kems: createKemPrimitives(publicKeyCache),
   };
-  const opened = await openAudit({ config, clock, random, memory, signatures: primitives.signatures, environment, credentialsDirectory });
-  const { log, signer, audit } = opened;
+  const { log, signer, directory, anchor, anchorFault, takeWriteFaults, metrics: logMetrics } = await openAudit({ config, clock, random, memory, signatures: primitives.signatures, environment, credentialsDirectory });
   const store = createInmemStore({ firstGeneration: log.lastGeneration() });
   const custody = createInmemCustody({ primitives, memory });
-  const clockGuard = createClockGuard({ clock, audit, toleranceMs: settings['security.time_skew_tolerance_ms'] });
+  const clockGuard = createClockGuard({ clock, audit: log, toleranceMs: settings['security.time_skew_tolerance_ms'] });
   const metrics = createMetrics({
-    ...opened.metrics,
+    ...logMetrics,
     queue_depth: { help: 'Operations in flight.', label: 'queue', read: () => ({ ...operations.queueDepths(), audit: log.waiting() }) },
   });
   const telemetry = createTelemetry({ metrics, log: logLines, redactLevel: settings['observability.redact_level'] });
-  const anchoring = openAnchoring(opened, { config, clock, random }, telemetry);
+  const integrity = createIntegrity({ log, telemetry });
+  if (anchorFault !== undefined) integrity.fail('anchor', anchorFault);
+  const anchoring = openAnchoring({ settings, log, anchor, clock, random, telemetry, integrity });
   const logKeys = makeLogKeyKeeping({
-    signer, audit, reader: log, keyRotationMs: settings['audit.key_rotation'],
+    signer, audit: log, reader: log, changeKeys: log.changeKeys, keyRotationMs: settings['audit.key_rotation'],
     clocks: { clock, guard: clockGuard }, report: { telemetry, random },
   });
-  const integrity = watchIntegrity(log, () => anchoring?.mismatch(), telemetry);
-  const operations = createOperations(
-    {
-      custody: { custody, publicKeys: createPublicKeys(primitives) }, store, audit, telemetry,
-      log: { reader: log, ...(anchoring && { anchoring }), keys: logKeys },
-      policy: createBuiltinPolicy({
-        stage: { produceHybrid: settings['pq.produce_hybrid'], verifyMode: settings['pq.verify_mode'], rolloutPercent: settings['pq.rollout_percent'] },
-        tenants: config.tenants,
-      }),
-      system: { clock, random, clockGuard },
-    },
-    {
-      rules: { allowed: new Set<string>([...settings['service.allowed_algs'], ...settings['service.allowed_aeads']]), attestRequire: settings['security.attest_require'], evidenceClasses: new Set() },
-      kemAead: Object.values(aeads).find(({ wireAlg }) => wireAlg === settings['service.allowed_aeads'][0]) ?? aeads['ChaCha20-Poly1305'],
-      signPerSecond: settings['security.sign_rate_limit_rps'],
-      inFlightMax: { signing: settings['security.max_inflight_sign'], verifying: settings['security.max_inflight_verify'] },
-      destroyMinAfterMs: settings['keys.destroy_min_after'],
-    },
-  );
+  const operations = createOperations({
+    custody: { custody, publicKeys: createPublicKeys(primitives) }, store, audit: log, telemetry,
+    log: { reader: log, ...(anchoring && { anchoring }), keys: logKeys, integrity },
+    policy: createBuiltinPolicy({
+      stage: { produceHybrid: settings['pq.produce_hybrid'], verifyMode: settings['pq.verify_mode'], rolloutPercent: settings['pq.rollout_percent'] },
+      tenants: config.tenants,
+    }),
+    system: { clock, random, clockGuard },
+  }, operationsConfig(settings));
 
   const api = createHttpServer({
     operations, telemetry, random, version: version['version'] ?? '',
-    authenticate: makeAuthenticate({ capabilities: auth.capabilities, clock, audit, limits: { maxTokenLifetimeMs: settings['auth.max_token_lifetime'], timeSkewToleranceMs: settings['security.time_skew_tolerance_ms'] } }),
+    authenticate: makeAuthenticate({ capabilities: auth.capabilities, clock, audit: log, limits: { maxTokenLifetimeMs: settings['auth.max_token_lifetime'], timeSkewToleranceMs: settings['security.time_skew_tolerance_ms'] } }),
     limits: {
       bodyMaxBytes: settings['limits.max_body_bytes'], readTimeoutMs: settings['read_timeout'], idleTimeoutMs: settings['idle_timeout'],
       connectionsMax: settings['max_conns'], connectionsPerPeerMax: settings['max_conns_per_peer'],
@@ -132,53 +123,35 @@ export async function startService({ config, log: logLines, version, environment
 
   const degraded = [...weaknessesOf(protection), ...weaknessesOfConfig(config)];
   let isRngHealthy = random.isHealthy();
-  const conditions = (): readonly Condition[] => [
-    { name: 'config_loaded', isMet: true },
-    { name: 'listener_bound', isMet: api.server.listening },
-    { name: 'backend_ready', isMet: custody.isReady() && store.isReady() },
-    { name: 'attestation_ready', isMet: settings['security.attest_require'] !== 'required', missing: 'security.attest_require is required, and this custody gives no evidence' },
-    { name: 'audit_ready', isMet: log.isReady() && (anchoring?.isReachable() ?? true), missing: log.integrityFault() ?? anchoring?.mismatch() ?? (log.isReady() ? 'the anchor cannot be reached' : 'entries cannot be written') },
-    { name: 'checkpoint_recent', isMet: log.isCheckpointRecent() },
-    { name: 'rng_ok', isMet: isRngHealthy },
-    { name: 'clock_ok', isMet: clockGuard.isTrusted() },
-    { name: 'auth_ready', isMet: auth.capabilities.isReady(), missing: auth.missing },
-  ];
+  const conditions = makeReadiness({
+    settings, log, anchoring, integrity, clockGuard, auth,
+    backend: [custody, store], isListening: () => api.server.listening, isRngHealthy: () => isRngHealthy,
+  });
   const operator = createOperatorServer({ conditions, degraded: () => degraded, metrics: metrics.render, version });
 
-  await settleLog({ log, logKeys, anchoring, audit, store });
-  integrity();
-
-  const apiUrl = await listen(settings['bind_addr'], ({ host, port }) => api.listen({ host, port }).then(() => api.server.address()));
-  const metricsUrl = await listen(settings['metrics_addr'], async ({ host, port }) => {
-    operator.listen(port, host);
-    await once(operator, 'listening');
-    return operator.address();
-  }).catch(async (fault: unknown) => {
-    await api.close();
-    throw fault;
-  });
+  await settleLog({ log, anchoring, store, integrity });
+  const { apiUrl, metricsUrl } = await listenOnBoth(settings, api, operator);
 
   const ticks = tickEvery(TICK_MS, telemetry, async () => {
     clockGuard.check();
     isRngHealthy = random.isHealthy();
+    for (const why of takeWriteFaults()) telemetry.event('error', 'audit_write_failed', { why });
     await auth.refresh();
     await anchoring?.tick();
     await logKeys.tick();
-    integrity();
     await operations.housekeeping();
   });
 
+  const vkeys = signer.keys().map(({ vkey }) => vkey);
   const fullCheck = new AbortController();
-  if (opened.directory !== undefined && log.integrityFault() === undefined) {
-    checkBehind({ directory: opened.directory, vkeys: signer.keys().map(({ vkey }) => vkey), signal: fullCheck.signal, log, telemetry });
-  }
+  if (directory !== undefined && integrity.faultOf('log') === undefined) checkBehind({ directory, vkeys, signal: fullCheck.signal, integrity, telemetry });
 
   telemetry.event('info', 'started', { api: apiUrl, metrics: metricsUrl, profile: config.profile ?? 'none' });
   for (const weakness of degraded) telemetry.event('warn', 'degraded', { what: weakness });
 
   return {
     apiUrl, metricsUrl, degraded, demoToken: ownRoot?.token,
-    log: { origin: log.origin, vkeys: signer.keys().map(({ vkey }) => vkey) },
+    log: { origin: log.origin, vkeys },
     async stop() {
       fullCheck.abort();
       await ticks.stop();
@@ -194,23 +167,14 @@ export async function startService({ config, log: logLines, version, environment
   };
 }
 
-interface SettleDeps {
-  readonly log: Log;
-  readonly logKeys: LogKeyKeeping;
-  readonly anchoring: Anchoring | undefined;
-  readonly audit: AuditLog;
-  readonly store: KeyStore;
-}
-
-/** In the order in which one needs the other: keys that sign, outcomes of what a crash left, the anchor over both. */
-async function settleLog({ log, logKeys, anchoring, audit, store }: SettleDeps): Promise<void> {
-  if (log.integrityFault() !== undefined) return;
-  await logKeys.start();
-  const openIntents = log.openIntents();
-  const done = checkGeneration(log.lastGeneration(), store.generation(), openIntents.length);
-  if (done === undefined) log.failIntegrity(`store: its generation is ${store.generation()}, and the log's last one ${log.lastGeneration()}`);
-  else await settleIntents({ audit, store }, openIntents, done);
-  await anchoring?.start();
+function operationsConfig(settings: Config['settings']): OperationsConfig {
+  return {
+    rules: { allowed: new Set<string>([...settings['service.allowed_algs'], ...settings['service.allowed_aeads']]), attestRequire: settings['security.attest_require'], evidenceClasses: new Set() },
+    kemAead: Object.values(aeads).find(({ wireAlg }) => wireAlg === settings['service.allowed_aeads'][0]) ?? aeads['ChaCha20-Poly1305'],
+    signPerSecond: settings['security.sign_rate_limit_rps'],
+    inFlightMax: { signing: settings['security.max_inflight_sign'], verifying: settings['security.max_inflight_verify'] },
+    destroyMinAfterMs: settings['keys.destroy_min_after'],
+  };
 }
 
 /** Runs the work again and again, one after the other; the one that runs is waited for at the stop. */
@@ -227,19 +191,6 @@ function tickEvery(everyMs: number, telemetry: Telemetry, work: () => Promise<vo
   };
 }
 
-/** Says once, as an alarm, when the log was found to be at odds with itself, the store or the anchor. */
-function watchIntegrity(log: Log, mismatch: () => string | undefined, telemetry: Telemetry): () => void {
-  let isTold = false;
-  return () => {
-    const disagreement = mismatch();
-    if (disagreement !== undefined) log.failIntegrity(disagreement);
-    const what = log.integrityFault();
-    if (what === undefined || isTold) return;
-    isTold = true;
-    telemetry.event('error', 'audit_integrity_failed', { what });
-  };
-}
-
 function ownMacaroonKey(secret: Buffer, memory: LockedMemory): Secret {
   const key = lock(deriveMacaroonKey(secret), memory);
   secret.fill(0);
@@ -250,6 +201,20 @@ function ownMacaroonKey(secret: Buffer, memory: LockedMemory): Secret {
 function canMakeKeyset({ profile, settings }: Config): boolean {
   return profile === 'micronode' && isLoopback(settings['bind_addr'].host) && settings['auth.mode'] === 'keyset'
     && settings['auth.keyset_path'] === undefined && settings['auth.keyset_fd'] === undefined;
+}
+
+/** Both or none. */
+async function listenOnBoth(settings: Config['settings'], api: FastifyInstance, operator: Server): Promise<Pick<RunningService, 'apiUrl' | 'metricsUrl'>> {
+  const apiUrl = await listen(settings['bind_addr'], ({ host, port }) => api.listen({ host, port }).then(() => api.server.address()));
+  const metricsUrl = await listen(settings['metrics_addr'], async ({ host, port }) => {
+    operator.listen(port, host);
+    await once(operator, 'listening');
+    return operator.address();
+  }).catch(async (fault: unknown) => {
+    await api.close();
+    throw fault;
+  });
+  return { apiUrl, metricsUrl };
 }
 
 async function listen(address: Address, open: (address: Address) => Promise<AddressInfo | string | null>): Promise<string> {

@@ -5,7 +5,7 @@ import { createServer } from 'node:http';
 export interface Condition {
   readonly name: string;
   readonly isMet: boolean;
-  readonly missing?: string;
+  readonly missing?: string | undefined;
 }
 
 export interface OperatorDeps {

@@ -24,8 +24,8 @@ export function renderSign({ kid, digestHex, signatures, audit }: SignAnswer): w
   };
 }
 
-export function renderVerify({ ok, mode, checked }: VerifyAnswer): wire.Wire<typeof wire.VerifyAnswer> {
-  return { ok, details: { mode, checked: [...checked] } };
+export function renderVerify({ ok, mode, checked, isDegraded }: VerifyAnswer): wire.Wire<typeof wire.VerifyAnswer> {
+  return { ok, details: { mode, checked: [...checked], ...(isDegraded && { degraded: true }) } };
 }
 
 export function renderWrap({ kid, alg, wrapped, plaintext, audit }: WrapAnswer) {

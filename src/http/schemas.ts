@@ -138,7 +138,7 @@ export const VerifyAnswer = Type.Object({
   details: Type.Object({
     mode: Mode,
     checked: Type.Array(Type.Object({ alg: Type.String(), kid: KidText, ok: Type.Boolean() }, closed)),
-    degraded: Type.Optional(Type.Boolean()),
+    degraded: Type.Optional(Type.Boolean({ description: 'true while log, anchor or key store are at odds: the answer is only as good as the records' })),
   }, closed),
   cache_age_ms: Type.Optional(Type.Integer({ minimum: 0 })),
 }, closed);

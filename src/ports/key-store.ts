@@ -44,8 +44,8 @@ export interface KeyStore {
   find(base: string): Promise<KeyRecord | undefined>;
   /** Keys in the order of their creation. */
   list(query: KeyQuery): Promise<{ readonly keys: readonly KeyRecord[]; readonly next?: string }>;
-  /** Takes the mutation as a whole, durably where keys are durable. */
-  commit(mutation: Mutation): Promise<void>;
+  /** Takes the mutation as a whole, durably where keys are durable, and gives the generation that it made: up by one with each. */
+  commit(mutation: Mutation): Promise<number>;
   findOperation(scope: string, nowMs: number): Promise<OperationRecord | undefined>;
   /**
    * The next nonce of an AEAD version, counted from 1; or the asked one, when it is above the last and
@@ -54,7 +54,7 @@ export interface KeyStore {
   takeNonce(kid: string, asked: bigint | undefined): Promise<bigint | undefined>;
   /** Erasures and rotations whose time has come. */
   due(nowMs: number): Promise<readonly DueWork[]>;
-  /** Number of mutations taken so far. */
+  /** That of the last mutation taken. */
   generation(): number;
   isReady(): boolean;
 }

@@ -4,6 +4,7 @@ import type { AuditLog } from '../ports/audit-log.ts';
 import type { Clock } from '../ports/clock.ts';
 import type { Random } from '../ports/random.ts';
 import type { Telemetry } from '../ports/telemetry.ts';
+import type { Integrity } from './integrity.ts';
 import { canonicalJson } from '../core/canonical-json.ts';
 import { blake3Hex } from '../core/digest.ts';
 import { KmsError } from '../core/errors.ts';
@@ -27,6 +28,7 @@ export interface AnchoringDeps {
   readonly clock: Clock;
   readonly random: Random;
   readonly telemetry: Telemetry;
+  readonly integrity: Pick<Integrity, 'fail'>;
   /** `audit.anchor_interval`. */
   readonly intervalMs: number;
 }
@@ -51,7 +53,7 @@ const BACKOFF_FIRST_MS = 1000;
 const BACKOFF_MAX_MS = 30_000;
 const NS_PER_MS = 1_000_000;
 
-export function createAnchoring({ anchor, log, clock, random, telemetry, intervalMs }: AnchoringDeps): Anchoring {
+export function createAnchoring({ anchor, log, clock, random, telemetry, integrity, intervalMs }: AnchoringDeps): Anchoring {
   const device = withPatience(anchor);
   let mismatch: string | undefined;
   let isReachable = false;
@@ -65,6 +67,7 @@ export function createAnchoring({ anchor, log, clock, random, telemetry, interva
     mismatch = what;
     isReachable = false;
     telemetry.event('error', 'anchor_mismatch', { anchor: anchor.kind, what });
+    integrity.fail('anchor', what);
   };
 
   /** The checkpoint first: it covers the entry. A crash anywhere before the device has it leaves the device one behind. */
@@ -153,6 +156,19 @@ export function createAnchoring({ anchor, log, clock, random, telemetry, interva
     isReachable: () => isReachable,
     mismatch: () => mismatch,
   };
+}
+
+/**
+ * Holds the anchor against a log that nothing was written to yet: what is at odds; undefined where nothing is, and where
+ * the anchor does not answer, since writes wait for it anyway.
+ */
+export async function lookAtAnchor(anchor: Anchor, lastValue: number, newest: AnchorProof): Promise<string | undefined> {
+  try {
+    const standing = await standingOf(await withPatience(anchor).read(newest), lastValue, newest);
+    return typeof standing === 'object' ? standing.fault : undefined;
+  } catch {
+    return undefined;
+  }
 }
 
 /** What hangs is as good as gone, and is asked nothing more before it has answered: two calls never overlap. */

@@ -1,5 +1,6 @@
 import type { VerifyMode } from '../core/bundle/modes.ts';
 import type { VersionRecord } from '../core/key/record.ts';
+import type { KeyStore } from '../ports/key-store.ts';
 import type { PolicyAnswer } from '../ports/policy.ts';
 import type { Subject } from './call.ts';
 import type { Alg } from '../core/algorithm/table.ts';
@@ -14,6 +15,8 @@ export interface KeyRules {
   /** Allow-listed, and in a state in which the private part may be used. */
   requireUsable(subject: Subject): void;
   requireState(version: VersionRecord): void;
+  /** Again, once custody is done: what was held or destroyed meanwhile gives nothing away, and no entry says so behind the one that tells of it. */
+  requireStillUsable(subject: Pick<Subject, 'key' | 'version'>): Promise<void>;
   requirePolicy(subject: Pick<Subject, 'spec'>, decision: PolicyAnswer, mode: VerifyMode): void;
   /** `attest_require = required`: evidence of residency, which only hardware custody gives. */
   requireEvidence(version: Pick<VersionRecord, 'attestationClass'>): void;
@@ -27,7 +30,7 @@ export interface KeyRulesConfig {
   readonly evidenceClasses: ReadonlySet<string>;
 }
 
-export function makeKeyRules({ allowed, attestRequire, evidenceClasses }: KeyRulesConfig): KeyRules {
+export function makeKeyRules({ allowed, attestRequire, evidenceClasses }: KeyRulesConfig, store: Pick<KeyStore, 'find'>): KeyRules {
   const rules: KeyRules = {
     requireAllowed(alg) {
       if (!isAllowed(alg, allowed)) throw new KmsError('Unsupported', { hint: 'service.allowed_algs or service.allowed_aeads does not list this algorithm' });
@@ -38,6 +41,11 @@ export function makeKeyRules({ allowed, attestRequire, evidenceClasses }: KeyRul
     },
     requireState({ state }) {
       if (!canUse(state)) throw new KmsError('KeyState', { hint: `this version is ${state}` });
+    },
+    async requireStillUsable({ key, version }) {
+      const now = (await store.find(key.base))?.versions[version.version - 1];
+      if (now === undefined) throw new KmsError('NotFound');
+      rules.requireState(now);
     },
     requirePolicy({ spec }, { classicalOk }, mode) {
       requirePostQuantum(spec, mode, classicalOk);

@@ -14,7 +14,9 @@ import { hashOfBody } from './mutate.ts';
 export interface LogKeepingDeps {
   readonly signer: LogSigner;
   readonly audit: AuditLog;
-  readonly reader: Pick<AuditReader, 'size' | 'entries' | 'checkpoint'>;
+  readonly reader: Pick<AuditReader, 'size' | 'checkpoint'>;
+  /** Runs the change while no checkpoint is made. */
+  readonly changeKeys: <T>(change: () => Promise<T>) => Promise<T>;
   readonly clocks: { readonly clock: Clock; readonly guard: Pick<ClockGuard, 'isTrusted'> };
   readonly report: { readonly telemetry: Telemetry; readonly random: Random };
   /** `audit.key_rotation`. */
@@ -37,21 +39,21 @@ interface RotateAnswer {
 export interface LogKeyKeeping {
   /**
    * New log keys, announced by an entry of this call and signing when it returns. A fault leaves either nothing, or an
-   * entry whose keys the next `tick` or start activates.
+   * entry whose keys the next `tick` activates, or the log when it is opened again.
    */
   rotate(call: Call, request: RotateRequest): Promise<RotateAnswer>;
-  /** For the start, once the log takes entries: announces the keys of an empty log, and finishes what a crash cut short. */
-  start(): Promise<void>;
   /** Drops keys whose overlap has ended, and makes new ones when it is time; to be called about once a second. Never throws. */
   tick(): Promise<void>;
 }
 
-const ENTRIES_AT_ONCE = 256;
 const RETRY_MS = 60_000;
 const FLUSHED = { mustFlush: true };
 
-/** Makes log keys change in an order that a crash cannot spoil: prepared on disk, announced in the log, activated on disk. */
-export function makeLogKeyKeeping({ signer, audit, reader, clocks: { clock, guard }, report: { telemetry, random }, keyRotationMs }: LogKeepingDeps): LogKeyKeeping {
+/**
+ * Makes log keys change in an order that a crash cannot spoil: prepared on disk, announced in the log, activated on disk.
+ * The keys before sign no checkpoint over the entry that announces the new ones: after a compromise they may not.
+ */
+export function makeLogKeyKeeping({ signer, audit, reader, changeKeys, clocks: { clock, guard }, report: { telemetry, random }, keyRotationMs }: LogKeepingDeps): LogKeyKeeping {
   /** The entry of keys that are announced and whose activation failed. */
   let announcedAt: number | undefined;
   let lastTurn: Promise<unknown> = Promise.resolve();
@@ -77,27 +79,22 @@ export function makeLogKeyKeeping({ signer, audit, reader, clocks: { clock, guar
     telemetry.event('info', 'log_keys_changed', { index });
   };
 
+  const activateAnnounced = async (): Promise<void> => {
+    const index = announcedAt;
+    if (index !== undefined) await changeKeys(() => activate(index));
+  };
+
   const rotate = (call: Call, reason: 'scheduled' | 'command' | 'compromised', inputHash: string): Promise<RotateAnswer> => inTurn(async () => {
     // Keys that are announced come first: the next are to be signed by them.
-    if (announcedAt !== undefined) await activate(announcedAt);
+    await activateAnnounced();
     const detail = await signer.prepare(reason, clock.wallMs(), reader.size());
-    const index = await announce(call, inputHash, detail);
-    await activate(index);
+    const index = await changeKeys(async () => {
+      const at = await announce(call, inputHash, detail);
+      await activate(at);
+      return at;
+    });
     return { keys: detail.keys, until: detail.until, audit: { index, opId: call.opId } };
   });
-
-  /** Where the log announced the keys that wait; the last place, should it have been tried twice. */
-  const findAnnouncement = async ({ keys, fromIndex }: NonNullable<ReturnType<LogSigner['prepared']>>): Promise<number | undefined> => {
-    let found: number | undefined;
-    for (let from = fromIndex; from < reader.size();) {
-      const entries = await reader.entries(from, ENTRIES_AT_ONCE);
-      if (entries.length === 0) return found;
-      const last = entries.findLastIndex((entry) => isAnnouncementOf(entry, keys));
-      if (last >= 0) found = from + last;
-      from += entries.length;
-    }
-    return found;
-  };
 
   const serviceCall = (): Call => {
     const id = random.uuidv7();
@@ -115,23 +112,12 @@ export function makeLogKeyKeeping({ signer, audit, reader, clocks: { clock, guar
   return {
     rotate: (call, { isCompromised, body }) => rotate(call, isCompromised ? 'compromised' : 'command', hashOfBody(body)),
 
-    start: () => inTurn(async () => {
-      if (reader.size() === 0) {
-        await announce(serviceCall(), hashOfBody({ reason: 'start' }), { keys: signer.keys().map(({ vkey }) => vkey), reason: 'start' });
-        return;
-      }
-      const waiting = signer.prepared();
-      const index = waiting && (await findAnnouncement(waiting));
-      // Keys that the log never announced are prepared again with the next change.
-      if (index !== undefined) await activate(index);
-    }),
-
     async tick() {
       if (!guard.isTrusted()) return;
       try {
         const nowMs = clock.wallMs();
         await inTurn(async () => {
-          if (announcedAt !== undefined) await activate(announcedAt);
+          await activateAnnounced();
           const newest = reader.checkpoint();
           if (newest !== undefined) await signer.retire(nowMs, newest.size, newest.note);
         });
@@ -141,11 +127,4 @@ export function makeLogKeyKeeping({ signer, audit, reader, clocks: { clock, guar
       }
     },
   };
-}
-
-function isAnnouncementOf(entry: Buffer, keys: readonly string[]): boolean {
-  // Most entries are told apart without parsing them.
-  if (!entry.includes('"op":"log-keys"')) return false;
-  const { op, log_keys: detail } = JSON.parse(entry.toString('utf8')) as { op: string; log_keys?: LogKeysDetail };
-  return op === 'log-keys' && detail?.keys.length === keys.length && detail.keys.every((vkey, i) => vkey === keys[i]);
 }

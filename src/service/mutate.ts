@@ -42,6 +42,8 @@ export interface MutateDeps {
   readonly anchoring: Pick<Anchoring, 'afterMutation'> | undefined;
   readonly clock: Clock;
   readonly signing: InFlight;
+  /** Throws what stands against any change. */
+  readonly requireWritable: () => void;
 }
 
 export type Mutate = <T>(call: Call, mutation: Mutation<T>) => Promise<T>;
@@ -50,31 +52,31 @@ const OPERATION_KEPT_MS = 24 * 3_600_000;
 const FLUSHED = { mustFlush: true };
 
 /** Every mutation: authorise, look for the same `op_id`, then check → intent → change → commit → outcome. */
-export function makeMutate({ store, log: { audit, outcomes }, anchoring, clock, signing }: MutateDeps): Mutate {
+export function makeMutate({ store, log: { audit, outcomes }, anchoring, clock, signing, requireWritable }: MutateDeps): Mutate {
   const oneAtATime = makeTurnstile();
 
-  const commit = async <T>(mutation: Mutation<T>, operation: PendingOperation | undefined): Promise<KeyRecord> => {
+  const commit = async <T>(mutation: Mutation<T>, operation: PendingOperation | undefined): Promise<Committed> => {
     const { key, undo } = await signing.run(mutation.change);
     try {
-      await store.commit({ put: key, ...(operation && { operation: { ...operation, key } }) });
+      return { key, generation: await store.commit({ put: key, ...(operation && { operation: { ...operation, key } }) }) };
     } catch (fault) {
       await undo?.();
       throw fault;
     }
-    return key;
   };
 
   const apply = async <T>(call: Call, mutation: Mutation<T>, operation: PendingOperation | undefined, inputHash: string): Promise<T> => {
+    requireWritable();
     await mutation.check();
     await audit.append([eventOf(call, { inputHash, result: 'intent' })], FLUSHED);
     call.isLogged = true;
     // A crash from here on leaves the intent open: start-up holds it against the store and settles it.
-    const key = await commit(mutation, operation).catch(async (fault: unknown) => {
+    const { key, generation } = await commit(mutation, operation).catch(async (fault: unknown) => {
       const refusal = KmsError.from(fault);
       await outcomes.append(eventOf(call, { inputHash, result: refusal.code, reason: refusal.hint }));
       throw refusal;
     });
-    await outcomes.append(eventOf(call, { inputHash, result: 'ok', generation: store.generation() }));
+    await outcomes.append(eventOf(call, { inputHash, result: 'ok', generation }));
     await anchoring?.afterMutation();
     return mutation.answer(key);
   };
@@ -88,6 +90,8 @@ export function makeMutate({ store, log: { audit, outcomes }, anchoring, clock, 
       if (before === undefined) return apply(call, mutation, operation, inputHash);
       if (before.bodyHash !== operation?.bodyHash) throw new KmsError('Conflict', { hint: 'use a new op_id for a new request' });
       call.subject ??= subjectOf(before.key);
+      // What is said again stands in the log before it.
+      await outcomes.writeOwed();
       await audit.append([eventOf(call, { inputHash, result: 'ok', reason: 'replay' })]);
       return mutation.answer(before.key);
     });
@@ -98,6 +102,12 @@ export function makeMutate({ store, log: { audit, outcomes }, anchoring, clock, 
 export function hashOfBody(body: Readonly<Record<string, unknown>>): string {
   const { policy_hints: _, ...logged } = body;
   return blake3Hex(canonicalJson(logged));
+}
+
+/** The key as the store has it, and the number of the mutation. */
+interface Committed {
+  readonly key: KeyRecord;
+  readonly generation: number;
 }
 
 /** An operation before it has made anything. */

@@ -1,5 +1,4 @@
 import type { Aead } from '../core/algorithm/table.ts';
-import type { KmsError } from '../core/errors.ts';
 import type { Op } from '../core/log/entry.ts';
 import type { Payload } from '../core/payload.ts';
 import type { AuditLog } from '../ports/audit-log.ts';
@@ -14,10 +13,12 @@ import type { Telemetry } from '../ports/telemetry.ts';
 import type { Anchoring } from './anchoring.ts';
 import type { Caller } from './call.ts';
 import type { ClockGuard } from './clock-guard.ts';
+import type { Integrity } from './integrity.ts';
 import type { KeyRulesConfig } from './key-rules.ts';
 import type { LogKeyKeeping } from './log-keeping.ts';
 import type { Stranger } from './refusals.ts';
 import { blake3Hex } from '../core/digest.ts';
+import { KmsError } from '../core/errors.ts';
 import { messageOf } from '../core/payload.ts';
 import { makeAcceptClock } from './accept-clock.ts';
 import { makeAuthorise } from './authorise.ts';
@@ -62,8 +63,9 @@ export type LogKeysAnswer = Awaited<ReturnType<LogKeyKeeping['rotate']>>;
 export interface LogKeeping {
   readonly reader: AuditReader;
   /** Left out where nothing anchors the log. */
-  readonly anchoring?: Pick<Anchoring, 'afterMutation' | 'isReachable' | 'mismatch'>;
+  readonly anchoring?: Pick<Anchoring, 'afterMutation' | 'isReachable'>;
   readonly keys: Pick<LogKeyKeeping, 'rotate'>;
+  readonly integrity: Integrity;
 }
 
 export interface OperationsConfig {
@@ -86,10 +88,17 @@ export function createOperations({ custody: { custody, publicKeys }, store, audi
   const signing = createInFlight(config.inFlightMax.signing, 'security.max_inflight_sign operations are in flight');
   const verifying = createInFlight(config.inFlightMax.verifying, 'security.max_inflight_verify verifications are in flight');
   const authorise = makeAuthorise({ store, rates });
-  const rules = makeKeyRules(config.rules);
+  const rules = makeKeyRules(config.rules, store);
   const documents = makeKeyDocuments({ publicKeys });
   const outcomes = createOutcomes({ audit });
-  const mutate = makeMutate({ store, log: { audit, outcomes }, anchoring: log.anchoring, clock, signing });
+  const isAnchored = log.anchoring?.isReachable ?? (() => true);
+  const isWritable = (): boolean => log.integrity.isWhole() && audit.isReady() && isAnchored();
+  /** For all but verify and reads (DESIGN §8). */
+  const requireWritable = (): void => {
+    log.integrity.require();
+    if (!isWritable()) throw new KmsError('AuditUnavailable', { hint: 'the audit log takes no entries; /readyz says more' });
+  };
+  const mutate = makeMutate({ store, log: { audit, outcomes }, anchoring: log.anchoring, clock, signing, requireWritable });
   const makeVersion = makeMakeVersion({ custody, clock });
   const sealer = makeSealer({ custody, store, publicKeys, kemAead: config.kemAead });
   const unwrapDeps = { authorise, rules, signing, custody, audit };
@@ -97,14 +106,14 @@ export function createOperations({ custody: { custody, publicKeys }, store, audi
   const create = makeCreateKey({ authorise, policy, rules, mutate, make: { version: makeVersion, random, clock }, documents });
   const change = makeChangeKey({ authorise, mutate, documents, clock, make: { version: makeVersion, rules, policy }, destroyMinAfterMs: config.destroyMinAfterMs });
   const sign = makeSign({ authorise, policy, rules, limits: { rates, signing }, custody, audit });
-  const verify = makeVerify({ authorise, policy, rules, verifying, publicKeys, record: makeRecordVerify(audit, telemetry) });
+  const verify = makeVerify({ authorise, policy, rules, verifying, publicKeys, record: makeRecordVerify(audit, telemetry), integrity: log.integrity });
   const wrap = makeWrap({ authorise, policy, rules, signing, sealer, journal: { audit, random } });
   const unwrap = makeUnwrap(unwrapDeps);
   const rewrap = makeRewrap({ ...unwrapDeps, target: { policy, sealer } });
   const acceptClock = makeAcceptClock({ authorise, audit, clockGuard });
   const reading = createInFlight(RECORD_SCANS_MAX, 'too many requests read the log at once');
   const refusals = createRefusals({ audit, clock, random, telemetry });
-  const perform = makePerform({ clock, random, telemetry, clockGuard, journal: { isReady: () => audit.isReady() && isAnchored(log.anchoring), refusals } });
+  const perform = makePerform({ clock, random, telemetry, clockGuard, journal: { requireWritable, refusals } });
   const housekeeping = makeHousekeeping({ store, custody, mutate, make: { version: makeVersion, rules, policy }, clocks: { clock, guard: clockGuard }, report: { telemetry, random } });
 
   type Request<F> = F extends (call: never, request: infer R) => unknown ? R : never;
@@ -142,7 +151,7 @@ export function createOperations({ custody: { custody, publicKeys }, store, audi
     async housekeeping() {
       await outcomes.writeOwed();
       await refusals.sweep();
-      await housekeeping();
+      if (isWritable()) await housekeeping();
     },
     /** What is still to be written before the log is closed. */
     async close() {
@@ -151,11 +160,6 @@ export function createOperations({ custody: { custody, publicKeys }, store, audi
     },
     queueDepths: () => ({ sign: signing.depth(), verify: verifying.depth() }),
   };
-}
-
-/** While the anchor cannot follow, or contradicts the log, nothing is written (DESIGN §8). */
-function isAnchored(anchoring: LogKeeping['anchoring']): boolean {
-  return anchoring === undefined || (anchoring.isReachable() && anchoring.mismatch() === undefined);
 }
 
 /** `input_hash` of what is to be signed or verified. */

@@ -13,8 +13,8 @@ export interface PerformDeps {
   readonly random: Random;
   readonly telemetry: Telemetry;
   readonly clockGuard: ClockGuard;
-  /** Whether the log takes entries, and where refusals go. */
-  readonly journal: { readonly isReady: () => boolean; readonly refusals: Refusals };
+  /** Throws what is known to stand against any entry, and where refusals go. */
+  readonly journal: { readonly requireWritable: () => void; readonly refusals: Refusals };
 }
 
 export interface Perform {
@@ -43,8 +43,8 @@ export function makePerform({ clock, random, telemetry, clockGuard, journal }: P
     };
     try {
       if (!CLOCK_FREE.has(op)) clockGuard.require();
-      // A log that is known to be out refuses before anything is signed, opened or changed.
-      if (!journal.isReady() && !LOG_FREE.has(op)) throw new KmsError('AuditUnavailable', { hint: 'the audit log takes no entries; /readyz says more' });
+      // Before anything is signed, opened or changed.
+      if (!LOG_FREE.has(op)) journal.requireWritable();
       const answer = await work(call);
       report(call, isInvalid(answer) ? 'invalid' : 'ok');
       return answer;

@@ -40,7 +40,7 @@ export interface SignDeps {
 
 const NO_CONTEXT = Buffer.alloc(0);
 
-/** POST /sign: authorise → policy → limits → custody → audit; the entry is in the log before the answer. */
+/** POST /sign: authorise → policy → limits → custody → still usable → audit; the entry is in the log before the answer. */
 export function makeSign({ authorise, policy, rules, limits, custody, audit }: SignDeps) {
   return async (call: ClientCall, request: SignRequest): Promise<SignAnswer> => {
     const subject = await authorise.version(call, 'kms:sign', request.kid);
@@ -55,6 +55,7 @@ export function makeSign({ authorise, policy, rules, limits, custody, audit }: S
 
     limits.rates.chargeSigning();
     const signed = await limits.signing.run(() => custody.sign(version, schemes, message, request.context ?? NO_CONTEXT));
+    await rules.requireStillUsable(subject);
 
     const { firstIndex } = await audit.append([eventOf(call, { inputHash: digestHex, result: 'ok', policy: decision })]);
     return {

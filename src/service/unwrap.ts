@@ -51,6 +51,7 @@ export function makeUnwrap({ authorise, rules, signing, custody, audit }: Unwrap
     const subject = await authorise.version(call, 'kms:unwrap', envelope.kid);
     const plaintext = await signing.run(() => openEnvelope({ rules, custody }, subject, envelope, aad));
     try {
+      await rules.requireStillUsable(subject);
       const { firstIndex } = await audit.append([eventOf(call, { inputHash: blake3Hex(wrapped), result: 'ok' })]);
       return { kid: subject.version.kid, alg: subject.key.alg, plaintext, audit: { index: firstIndex, opId: call.opId } };
     } catch (fault) {
@@ -81,6 +82,7 @@ export function makeRewrap({ authorise, rules, signing, custody, audit, target: 
         plaintext.fill(0);
       }
     });
+    for (const subject of [from, to]) await rules.requireStillUsable(subject);
     const { firstIndex } = await audit.append([eventOf(call, { inputHash: blake3Hex(wrapped), result: 'ok', policy: decision })]);
     return { kid: to.version.kid, alg: to.key.alg, wrapped: rewrapped, audit: { index: firstIndex, opId: call.opId } };
   };

@@ -9,6 +9,7 @@ import type { Telemetry } from '../ports/telemetry.ts';
 import type { Authorise } from './authorise.ts';
 import type { ClientCall, Subject } from './call.ts';
 import type { InFlight } from './in-flight.ts';
+import type { Integrity } from './integrity.ts';
 import type { KeyRules } from './key-rules.ts';
 import { specOf } from '../core/algorithm/table.ts';
 import { isSatisfied } from '../core/bundle/modes.ts';
@@ -39,6 +40,8 @@ export interface VerifyAnswer {
   readonly ok: boolean;
   readonly mode: VerifyMode;
   readonly checked: readonly { readonly alg: string; readonly kid: string; readonly ok: boolean }[];
+  /** Log, anchor or store are at odds: the answer is only as good as the records. */
+  readonly isDegraded: boolean;
 }
 
 export interface VerifyDeps {
@@ -48,6 +51,7 @@ export interface VerifyDeps {
   readonly verifying: InFlight;
   readonly publicKeys: PublicKeys;
   readonly record: RecordVerify;
+  readonly integrity: Pick<Integrity, 'isWhole'>;
 }
 
 /** Writes the entry of a verify, or counts that it could not: a verify is never refused for the log's sake. */
@@ -65,7 +69,7 @@ const VERSIONS_MAX = 64;
 const NO_CONTEXT = Buffer.alloc(0);
 
 /** POST /verify: every usable version, newest first, until one satisfies its mode. */
-export function makeVerify({ authorise, policy, rules, verifying, publicKeys, record }: VerifyDeps) {
+export function makeVerify({ authorise, policy, rules, verifying, publicKeys, record, integrity }: VerifyDeps) {
   const candidatesOf = async (call: ClientCall, kid: Kid, request: VerifyRequest): Promise<readonly Candidate[]> => {
     const { key, versions } = await authorise.versions(call.caller, 'kms:verify', kid);
     const spec = specOf(key.alg, key.parameterSet);
@@ -111,7 +115,7 @@ export function makeVerify({ authorise, policy, rules, verifying, publicKeys, re
       call.subject = satisfied ?? first;
       const { mode, message, policy: decided } = satisfied ?? first;
       await record(call, { inputHash: message.digestHex, result: satisfied === undefined ? 'invalid' : 'ok', policy: decided });
-      return { ok: satisfied !== undefined, mode, checked };
+      return { ok: satisfied !== undefined, mode, checked, isDegraded: !integrity.isWhole() };
     }, candidates.length);
   };
 }

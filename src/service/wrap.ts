@@ -57,6 +57,7 @@ export function makeWrap({ authorise, policy, rules, signing, sealer, journal: {
     const isReturned = 'generateBytes' in request.plaintext && request.returnPlaintext;
     try {
       const wrapped = await signing.run(() => sealer.seal(subject, plaintext, request.aad, request.nonce));
+      await rules.requireStillUsable(subject);
       const { firstIndex } = await audit.append([eventOf(call, { inputHash: blake3Hex(wrapped), result: 'ok', policy: decision })]);
       const answer = { kid: version.kid, alg: key.alg, wrapped, audit: { index: firstIndex, opId: call.opId } };
       return isReturned ? { ...answer, plaintext: Buffer.from(plaintext) } : answer;

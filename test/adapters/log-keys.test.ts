@@ -1,5 +1,5 @@
 import type { LogKeysDeps } from '../../src/adapters/log-keys/open.ts';
-import type { DurableFile } from '../../src/adapters/root-key/durable-file.ts';
+import type { DurableFile } from '../../src/adapters/files/durable-file.ts';
 import type { LogSigner } from '../../src/ports/log-signer.ts';
 import { hkdf } from '@noble/hashes/hkdf.js';
 import { hmac } from '@noble/hashes/hmac.js';

@@ -7,7 +7,7 @@ import { PassThrough } from 'node:stream';
 import { inspect } from 'node:util';
 import canonicalize from 'canonicalize';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { createDurably, durableFile } from '../../src/adapters/root-key/durable-file.ts';
+import { createDurably, durableFile } from '../../src/adapters/files/durable-file.ts';
 import { makeKeyfile, readKeyfile } from '../../src/adapters/root-key/keyfile.ts';
 import { isSamePassphrase, passphraseOf, readPassphrase, weaknessOfPassphrase } from '../../src/adapters/root-key/passphrase.ts';
 import { makeRootKey, openRootKey, sealRootKey } from '../../src/adapters/root-key/root-key.ts';

@@ -40,13 +40,13 @@ describe('the anchor file', () => {
     expect(rest).toEqual({ v: 1, origin: log.origin, value: 1, tree_size: proof.treeSize, root_hash: proof.rootHash.toString('base64') });
     expect(mac).toBe(log.mac(Buffer.from(`ron-kms/anchor/v1\n${canonicalJson(rest)}`)).toString('base64'));
     expect(statSync(path).mode & 0o777).toBe(0o600);
-    expect(() => statSync(`${path}.new`)).toThrow('ENOENT');
+    expect(() => statSync(`${path}.tmp`)).toThrow('ENOENT');
   });
 
   test('what a crash left of the next one is not in the way', async () => {
     const { anchor, log, path } = openAnchor();
-    writeFileSync(`${path}.new`, 'half of it');
-    chmodSync(`${path}.new`, 0o644);
+    writeFileSync(`${path}.tmp`, 'half of it');
+    chmodSync(`${path}.tmp`, 0o644);
     expect(await anchor.advance(1, await grow(log, 1))).toEqual({});
     expect(statSync(path).mode & 0o777).toBe(0o600);
   });

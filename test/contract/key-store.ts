@@ -16,6 +16,13 @@ export function keyStoreContract(name: string, open: () => Promise<KeyStore>): v
       expect(store.generation()).toBe(2);
     });
 
+    test('numbers its mutations, also those that come at once: each has its own, up by one', async () => {
+      const store = await open();
+      const before = store.generation();
+      expect(await Promise.all(Array.from({ length: 50 }, (_, i) => store.commit({ put: keyOf(1 + (i % 7)) })))).toEqual(Array.from({ length: 50 }, (_, i) => before + 1 + i));
+      expect(store.generation()).toBe(before + 50);
+    });
+
     test('lists in the order of creation, page by page, each key once', async () => {
       const store = await open();
       for (let i = 1; i <= 25; i++) await store.commit({ put: keyOf(i, i % 2 === 0 ? { tenant: 'other' } : {}) });
@@ -50,6 +57,16 @@ export function keyStoreContract(name: string, open: () => Promise<KeyStore>): v
       expect((await store.findOperation('a', 999))?.bodyHash).toBe('x');
       expect(await store.findOperation('b', 999)).toBeUndefined();
       expect(await store.findOperation('a', 1000)).toBeUndefined();
+    });
+
+    test('keeps no operation longer because one of before the clock was put back is kept still', async () => {
+      const store = await open();
+      await store.commit({ put: keyOf(1), operation: { scope: 'before', key: keyOf(1), bodyHash: 'x', expiresAtMs: 9000 } });
+      await store.commit({ put: keyOf(1), operation: { scope: 'behind', key: keyOf(1), bodyHash: 'y', expiresAtMs: 1000 } });
+      expect(await store.findOperation('behind', 1000)).toBeUndefined();
+      await store.commit({ put: keyOf(1), operation: { scope: 'behind', key: keyOf(1), bodyHash: 'z', expiresAtMs: 2000 } });
+      expect((await store.findOperation('behind', 1999))?.bodyHash).toBe('z');
+      expect((await store.findOperation('before', 1999))?.bodyHash).toBe('x');
     });
 
     test('gives a nonce once: counted up, or asked for above the last and at most 2^32 beyond', async () => {

@@ -34,7 +34,7 @@ export async function startAnchoring(log: SmallLog, anchor: Anchor): Promise<Sta
   const telemetry: Telemetry = { operation: () => undefined, refused: () => undefined, event: (_level, event, fields) => { events.push({ event, ...fields }); } };
   let monotonicNs = 0n;
   const clock = { wallMs: systemClock.wallMs, monotonicNs: () => monotonicNs };
-  const anchoring = createAnchoring({ anchor, log, clock, random: createSystemRandom(), telemetry, intervalMs: INTERVAL_S * 1000 });
+  const anchoring = createAnchoring({ integrity: { fail: () => undefined }, anchor, log, clock, random: createSystemRandom(), telemetry, intervalMs: INTERVAL_S * 1000 });
   await anchoring.start();
   return {
     log, anchoring, events,

@@ -1,16 +1,24 @@
+import type { AuditReader } from '../../src/ports/audit-reader.ts';
 import type { Wired } from './wired.ts';
 
 /** An entry as JSON; a test looks into what it is about. */
 export type Entry = Readonly<Record<string, any>>;
 
-/** What stands in the log from an index on. */
-export function entriesFrom({ audit }: Pick<Wired, 'audit'>, from = 0): readonly Entry[] {
-  return Array.from({ length: audit.size() - from }, (_, i) => JSON.parse(audit.entry(from + i) ?? '{}') as Entry);
+type ReadLog = Pick<AuditReader, 'entries' | 'size'>;
+
+/** What stands in a log, from an index on. */
+export async function entriesFrom(log: ReadLog, from = 0): Promise<readonly Entry[]> {
+  const found: Entry[] = [];
+  for (;;) {
+    const entries = await log.entries(from + found.length, log.size());
+    if (entries.length === 0) return found;
+    for (const entry of entries) found.push(JSON.parse(entry.toString()) as Entry);
+  }
 }
 
 /** What one piece of work adds to the log. */
-export async function entriesOf(wired: Pick<Wired, 'audit'>, work: () => Promise<unknown>): Promise<readonly Entry[]> {
-  const before = wired.audit.size();
+export async function entriesOf({ audit }: Pick<Wired, 'audit'>, work: () => Promise<unknown>): Promise<readonly Entry[]> {
+  const before = audit.size();
   await work();
-  return entriesFrom(wired, before);
+  return entriesFrom(audit, before);
 }

@@ -39,24 +39,43 @@ export async function startService({ flags = [], env = {}, toml }: StartOptions 
   const keysetPath = join(directory, 'keyset.json');
   writeFileSync(keysetPath, keysetText([{ id: ROOT_KEY_ID, secret: ROOT_SECRET }]), { mode: 0o600 });
   if (toml !== undefined) writeFileSync(join(directory, 'kms.toml'), toml);
-  const child = spawn(LAUNCHER, [
-    'serve', '--profile', 'micronode', '--bind-addr', '127.0.0.1:0', '--metrics-addr', '127.0.0.1:0', '--json',
-    '--auth-keyset-path', keysetPath, '--security-sign-rate-limit-rps', '0',
+  const serving = await serve([
+    '--profile', 'micronode', '--auth-keyset-path', keysetPath, '--security-sign-rate-limit-rps', '0',
     ...(toml === undefined ? [] : ['--config', join(directory, 'kms.toml')]), ...flags,
-  ], { cwd: directory, env: { ...process.env, ...env }, stdio: ['ignore', 'pipe', 'pipe'] });
+  ], { cwd: directory, env });
+  return {
+    ...serving, directory,
+    async stop() {
+      const exitCode = await serving.end('SIGTERM');
+      rmSync(directory, { recursive: true, force: true });
+      return exitCode;
+    },
+  };
+}
+
+/** A process of `ron-kms serve` that listens. */
+export interface Serving extends Pick<TestService, 'apiUrl' | 'metricsUrl' | 'pid' | 'log'> {
+  /** Sends the signal and waits until the process has gone; gives its exit code. */
+  end(signal: 'SIGTERM' | 'SIGKILL'): Promise<number | null>;
+}
+
+/** Starts `ron-kms serve` on free ports; throws with its log when it ends before it listens. */
+export async function serve(flags: readonly string[], { cwd, env = {}, uid }: { readonly cwd: string; readonly env?: Readonly<Record<string, string>>; readonly uid?: number }): Promise<Serving> {
+  const child = spawn(LAUNCHER, ['serve', '--bind-addr', '127.0.0.1:0', '--metrics-addr', '127.0.0.1:0', '--json', ...flags], {
+    cwd, env: { ...process.env, ...env }, stdio: ['ignore', 'pipe', 'pipe'], ...(uid !== undefined && { uid, gid: uid }),
+  });
   let log = '';
   child.stderr.on('data', (chunk: Buffer) => { log += chunk.toString(); });
   const line = await firstLine(child, () => log);
   const { api_url: apiUrl, metrics_url: metricsUrl } = JSON.parse(line) as { api_url: string; metrics_url: string };
   return {
-    apiUrl, metricsUrl, directory, pid: child.pid ?? 0,
+    apiUrl, metricsUrl, pid: child.pid ?? 0,
     log: () => log,
-    async stop() {
+    async end(signal) {
       if (child.exitCode === null && child.signalCode === null) {
-        child.kill('SIGTERM');
+        child.kill(signal);
         await once(child, 'exit');
       }
-      rmSync(directory, { recursive: true, force: true });
       return child.exitCode;
     },
   };
@@ -116,8 +135,8 @@ async function firstLine(child: ChildProcess, log: () => string): Promise<string
   let text = '';
   child.stdout?.on('data', (chunk: Buffer) => { text += chunk.toString(); });
   while (!text.includes('\n')) {
-    if (child.exitCode !== null) throw new Error(`the service ended with ${child.exitCode}: ${log()}`);
-    await Promise.race([once(child.stdout ?? child, 'data'), once(child, 'exit')]);
+    if (child.exitCode !== null || child.signalCode !== null) throw new Error(`the service ended with ${child.exitCode ?? child.signalCode}: ${log()}`);
+    await Promise.race([once(child.stdout ?? child, 'data'), once(child, 'close')]);
   }
   return text.slice(0, text.indexOf('\n'));
 }

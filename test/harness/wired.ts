@@ -1,10 +1,9 @@
 import type { Primitives } from '../../src/adapters/crypto/public-keys.ts';
 import type { ClockGuard } from '../../src/service/clock-guard.ts';
+import type { Integrity } from '../../src/service/integrity.ts';
 import type { LogKeeping, Operations } from '../../src/service/operations.ts';
-import type { BreakableLog } from './breakable-log.ts';
-import type { MemoryReader } from './memory-reader.ts';
+import type { BreakableLog, BreakableLogOptions } from './breakable-log.ts';
 import type { FastifyInstance } from 'fastify';
-import { createMemoryLog } from '../../src/adapters/audit-memory/log.ts';
 import { createKeysetCapabilities } from '../../src/adapters/auth-keyset/capabilities.ts';
 import { parseKeyset } from '../../src/adapters/auth-keyset/keyset.ts';
 import { noRevocations } from '../../src/adapters/auth-keyset/revocations.ts';
@@ -26,9 +25,9 @@ import { aeads } from '../../src/core/algorithm/table.ts';
 import { createHttpServer } from '../../src/http/server.ts';
 import { makeAuthenticate } from '../../src/service/authenticate.ts';
 import { createClockGuard } from '../../src/service/clock-guard.ts';
+import { createIntegrity } from '../../src/service/integrity.ts';
 import { createOperations } from '../../src/service/operations.ts';
-import { breakable } from './breakable-log.ts';
-import { createMemoryReader } from './memory-reader.ts';
+import { openBreakableLog } from './breakable-log.ts';
 import { ROOT_KEY_ID, ROOT_SECRET, keysetText } from './service.ts';
 
 /** The service wired in this process, so that a test can look at its log, its audit entries and its primitives. */
@@ -36,7 +35,7 @@ export interface Wired {
   readonly api: FastifyInstance;
   readonly apiUrl: string;
   readonly audit: BreakableLog;
-  readonly reader: MemoryReader;
+  readonly integrity: Integrity;
   readonly operations: Operations;
   /** The wall clock is the system's, and what it is stepped by. */
   readonly clock: { readonly guard: ClockGuard; step(ms: number): void };
@@ -53,8 +52,12 @@ function fixed<T>(value: T): { value: () => T; isCurrent: () => boolean } {
 const rotateNothing: LogKeeping['keys']['rotate'] = async ({ opId }, { isCompromised }) =>
   ({ keys: [isCompromised ? 'compromised' : 'command'], until: isCompromised ? '2026-01-01T00:00:00.000Z' : undefined, audit: { index: 0, opId } });
 
-/** `watch` may put something around the primitives, to see what passes through them. */
-export async function startWired(watch: (primitives: Primitives) => Primitives = (primitives) => primitives): Promise<Wired> {
+export interface WiredOptions extends Omit<BreakableLogOptions, 'clock'> {
+  /** May put something around the primitives, to see what passes through them. */
+  readonly watch?: (primitives: Primitives) => Primitives;
+}
+
+export async function startWired({ watch = (primitives) => primitives, ...logOptions }: WiredOptions = {}): Promise<Wired> {
   let steppedMs = 0;
   const clock = { ...systemClock, wallMs: () => systemClock.wallMs() + steppedMs };
   const random = createSystemRandom();
@@ -62,16 +65,16 @@ export async function startWired(watch: (primitives: Primitives) => Primitives =
   let log = '';
   const cache = createPublicKeyCache(64);
   const primitives = watch({ signatures: createSignaturePrimitives({ memory, gate: createPoolGate(4), publicKeys: cache }), kems: createKemPrimitives(cache) });
-  const audit = breakable(createMemoryLog({ clock, random, keptMaxBytes: 1 << 26 }));
-  const reader = createMemoryReader(audit);
+  const audit = await openBreakableLog({ clock, ...logOptions });
   const guard = createClockGuard({ clock, audit, toleranceMs: 2000 });
   const metrics = createMetrics({});
   const telemetry = createTelemetry({ metrics, log: createLogLines({ write: (line) => { log += line; } }), redactLevel: 'none' });
+  const integrity = createIntegrity({ log: audit, telemetry });
   const keyset = parseKeyset(Buffer.from(keysetText([{ id: ROOT_KEY_ID, secret: ROOT_SECRET }])), memory);
   const operations = createOperations({
     custody: { custody: createInmemCustody({ primitives, memory }), publicKeys: createPublicKeys(primitives) },
     store: createInmemStore(), audit, telemetry,
-    log: { reader, keys: { rotate: rotateNothing } },
+    log: { reader: audit, keys: { rotate: rotateNothing }, integrity },
     policy: createBuiltinPolicy({ stage: { produceHybrid: true, verifyMode: 'or', rolloutPercent: 100 }, tenants: new Map() }),
     system: { clock, random, clockGuard: guard },
   }, {
@@ -88,13 +91,14 @@ export async function startWired(watch: (primitives: Primitives) => Primitives =
   });
   const apiUrl = await api.listen({ host: '127.0.0.1', port: 0 });
   return {
-    api, apiUrl, audit, reader, operations,
+    api, apiUrl, audit, integrity, operations,
     clock: { guard, step: (ms) => { steppedMs = ms; } },
     log: () => log,
     metrics: async () => (await metrics.render()).text,
     async stop() {
       await api.close();
       await operations.close();
+      await audit.stop();
     },
   };
 }

@@ -46,7 +46,7 @@ async function start(directory: string, anchor: Anchor): Promise<Started> {
     return proof;
   };
   const silent = { operation: () => undefined, refused: () => undefined, event: () => undefined };
-  const anchoring = createAnchoring({ anchor, clock, random, telemetry: silent, intervalMs: 3_600_000, log: { ...log, headProof } });
+  const anchoring = createAnchoring({ integrity: { fail: () => undefined }, anchor, clock, random, telemetry: silent, intervalMs: 3_600_000, log: { ...log, headProof } });
   await anchoring.start();
   return {
     log, anchoring,

@@ -1,9 +1,7 @@
-import { describe, expect, test } from 'vitest';
-import { createMemoryLog } from '../../src/adapters/audit-memory/log.ts';
-import { systemClock } from '../../src/adapters/system/clock.ts';
-import { createSystemRandom } from '../../src/adapters/system/random.ts';
+import { describe, expect, onTestFinished, test } from 'vitest';
 import { checkGeneration, settleIntents } from '../../src/service/settle.ts';
-import { breakable } from '../harness/breakable-log.ts';
+import { openBreakableLog } from '../harness/breakable-log.ts';
+import { entriesFrom } from '../harness/entries.ts';
 
 const KID = 'core/audit/ed25519/01890000-0000-7000-8000-000000000001#v1';
 const intentOf = (opId: string) => ({
@@ -14,9 +12,11 @@ const intentOf = (opId: string) => ({
 });
 
 async function settled(openIntents: readonly ReturnType<typeof intentOf>[], done: number) {
-  const log = breakable(createMemoryLog({ clock: systemClock, random: createSystemRandom(), keptMaxBytes: 1 << 20 }));
+  const log = await openBreakableLog();
+  onTestFinished(() => log.stop());
+  const before = log.size();
   await settleIntents({ audit: log, store: { generation: () => 9 } }, openIntents, done);
-  return { log, entries: Array.from({ length: log.size() }, (_, i) => JSON.parse(log.entry(i) ?? '{}') as Record<string, unknown>) };
+  return { log, entries: await entriesFrom(log, before) };
 }
 
 describe('the generation of the store, held against the log', () => {

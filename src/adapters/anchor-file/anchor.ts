@@ -1,10 +1,11 @@
 import type { FileHandle } from 'node:fs/promises';
 import type { Anchor } from '../../ports/anchor.ts';
 import type { AnchorRecord, Mac } from './record.ts';
-import { open, rename, rm, stat } from 'node:fs/promises';
+import { open, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { KmsError } from '../../core/errors.ts';
-import { createDurably, flushDirectory } from '../root-key/durable-file.ts';
+import { isMissing } from '../audit-file/file-layer.ts';
+import { flushDirectory, replaceDurably } from '../files/durable-file.ts';
 import { encodeAnchorRecord, parseAnchorRecord } from './record.ts';
 
 export interface FileAnchorDeps {
@@ -82,23 +83,10 @@ async function openIfThere(path: string): Promise<FileHandle | undefined> {
   }
 }
 
-/** A crash may fall between any two lines: the file holds the old record or the new one, whole. */
-async function replaceDurably(path: string, bytes: Buffer): Promise<void> {
-  const fresh = `${path}.new`;
-  await rm(fresh, { force: true });
-  await createDurably(fresh, bytes);
-  await rename(fresh, path);
-  await flushDirectory(dirname(path));
-}
-
 async function reaching<T>(work: () => Promise<T>): Promise<T> {
   try {
     return await work();
   } catch (cause) {
     throw new KmsError('AuditUnavailable', { hint: 'the anchor cannot be reached', cause });
   }
-}
-
-function isMissing(fault: unknown): boolean {
-  return fault instanceof Error && 'code' in fault && fault.code === 'ENOENT';
 }

@@ -12,7 +12,7 @@ export interface Journal {
   restart(firstIndex: number, unflushed: Frame | undefined): Promise<void>;
   /** What was found is good: torn ends are cut off, and all of it is flushed. */
   begin(size: number): Promise<void>;
-  /** Deletes the files before the one that begins here. */
+  /** Deletes the files before the one that begins here, the oldest first: at no time is one missing between two others. */
   dropBelow(firstIndex: number): Promise<void>;
   bytes(): number;
   close(): void;
@@ -50,10 +50,10 @@ export function createJournal(files: FileLayer, directory: string): Journal {
   /** Made beside and renamed: where a file of this name is there already, it holds nothing that counts but what this one holds too. */
   const create = async (firstIndex: number, unflushed: Frame | undefined): Promise<OpenFile> => {
     const path = journalPath(directory, firstIndex);
-    const first = unflushed && sealFrame(unflushed, true);
+    if (unflushed !== undefined) sealFrame(unflushed, true);
     const fd = files.open(`${path}.tmp`, 'w');
     try {
-      if (first !== undefined) files.write(fd, first);
+      if (unflushed !== undefined) files.write(fd, unflushed.bytes);
       await files.flush(fd);
       await files.rename(`${path}.tmp`, path);
       await files.sync(directory);
@@ -61,7 +61,7 @@ export function createJournal(files: FileLayer, directory: string): Journal {
       files.close(fd);
       throw fault;
     }
-    const bytes = first?.length ?? 0;
+    const bytes = unflushed?.bytes.length ?? 0;
     return { path, firstIndex, fd, bytes, flushedBytes: bytes };
   };
 
@@ -87,9 +87,9 @@ export function createJournal(files: FileLayer, directory: string): Journal {
     append(frame) {
       if (open === undefined || !isTrusted) throw new Error('the journal is to be begun anew first');
       isTrusted = false;
-      const bytes = sealFrame(frame, open.bytes === open.flushedBytes);
-      files.write(open.fd, bytes);
-      open.bytes += bytes.length;
+      sealFrame(frame, open.bytes === open.flushedBytes);
+      files.write(open.fd, frame.bytes);
+      open.bytes += frame.bytes.length;
       isTrusted = true;
     },
     async flush() {
@@ -115,6 +115,7 @@ export function createJournal(files: FileLayer, directory: string): Journal {
     async dropBelow(firstIndex) {
       for (const file of older.filter((one) => one.firstIndex < firstIndex)) {
         await files.unlink(file.path);
+        await files.sync(directory);
         older.splice(older.indexOf(file), 1);
       }
     },

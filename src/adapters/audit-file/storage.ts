@@ -2,8 +2,8 @@ import type { LogStorage } from '../audit-log/storage.ts';
 import type { FileLayer } from './file-layer.ts';
 import type { Processes } from './lock.ts';
 import { join } from 'node:path';
+import { replaceDurably } from '../files/durable-file.ts';
 import { systemProcesses } from '../system/processes.ts';
-import { replaceDurably } from './durable-file.ts';
 import { nodeFiles } from './file-layer.ts';
 import { FRAME_HEAD_ROOM } from './frame.ts';
 import { journalFiles, readJournal } from './journal-reader.ts';
@@ -55,10 +55,10 @@ export async function openFileStorage(directory: string, { processes = systemPro
     writeTile: tiles.write,
     readTile: tiles.read,
     keepPartialsOf: tiles.keepPartialsOf,
-    writeCheckpoint: (note) => replaceDurably(files, paths.checkpoint, Buffer.from(note, 'utf8')),
+    writeCheckpoint: (note) => replaceDurably(paths.checkpoint, Buffer.from(note, 'utf8'), files),
     async seal(size, state) {
       await tiles.sync();
-      await replaceDurably(files, paths.state, state);
+      await replaceDurably(paths.state, state, files);
       await journal.dropBelow(size);
     },
     minimumIndex: () => minimumIndexIn(files.readNow(paths.minimumIndex)),

@@ -24,7 +24,8 @@ export interface TileFiles {
 const SYNCS_AT_ONCE = 3;
 
 export function createTileFiles(files: FileLayer, directory: string): TileFiles {
-  const unflushed = new Set<string>();
+  /** Whether the flush has failed: then only what is written anew will be written to the disk. */
+  const unflushed = new Map<string, boolean>();
   /** Partial tiles known to be there as they should be. Writing one again could lose it in a crash. */
   const present = new Set<string>();
   /** Directories of partial tiles that may hold some nobody needs. */
@@ -56,13 +57,21 @@ export function createTileFiles(files: FileLayer, directory: string): TileFiles 
     untidy.delete(partials);
   };
 
+  const flush = async (path: string): Promise<void> => {
+    const bytes = unflushed.get(path) === true ? await files.read(path) : undefined;
+    if (bytes !== undefined) await files.writeFile(path, bytes);
+    unflushed.set(path, true);
+    await files.sync(path);
+    unflushed.set(path, false);
+  };
+
   return {
     async write({ level, index, width, bytes }) {
       const path = join(directory, tilePath(level, index, width));
       if (width < TILE_WIDTH || isAfterStart) untidy.add(partialsBeside(join(directory, tilePath(level, index))));
       if (present.has(path)) return;
       await write(path, bytes);
-      unflushed.add(path);
+      unflushed.set(path, false);
       if (width < TILE_WIDTH) present.add(path);
     },
     read: (level, index, width) => files.read(join(directory, tilePath(level, index, width))),
@@ -87,15 +96,13 @@ export function createTileFiles(files: FileLayer, directory: string): TileFiles 
       isAfterStart = false;
     },
     async sync() {
-      const paths = [...unflushed];
-      for (let at = 0; at < paths.length; at += SYNCS_AT_ONCE) await Promise.all(paths.slice(at, at + SYNCS_AT_ONCE).map(files.sync));
+      const paths = [...unflushed.keys()];
+      for (let at = 0; at < paths.length; at += SYNCS_AT_ONCE) await Promise.all(paths.slice(at, at + SYNCS_AT_ONCE).map(flush));
       const directories = new Set<string>([directory]);
-      for (const path of paths) {
-        unflushed.delete(path);
-        for (let above = dirname(path); !directories.has(above); above = dirname(above)) directories.add(above);
-      }
       // A new directory is a name in the one above it.
+      for (const path of paths) for (let above = dirname(path); !directories.has(above); above = dirname(above)) directories.add(above);
       for (const path of directories) await files.sync(path);
+      for (const path of paths) unflushed.delete(path);
     },
   };
 }

@@ -1,8 +1,10 @@
+import type { ErrorCode } from '../../core/errors.ts';
 import type { AuditEvent } from '../../core/log/entry.ts';
 import type { Random } from '../../ports/random.ts';
 import type { Body } from './body.ts';
 import type { EncodedGroup, GroupEncoder } from './group.ts';
 import type { LogStorage } from './storage.ts';
+import type { OnRefused } from './waiters.ts';
 import { KmsError } from '../../core/errors.ts';
 import { createBackoff } from './backoff.ts';
 import { createFlushes } from './flushes.ts';
@@ -14,7 +16,9 @@ export interface AppenderDeps {
   readonly body: Body;
   readonly random: Random;
   readonly options: { readonly durability: 'disk' | 'os'; readonly queueMax: number };
-  readonly events: { readonly appended: () => void; readonly writeFailed: (fault: unknown) => void };
+  /** Why entries are not even to wait, whatever the appender could do with them. */
+  readonly refusal: () => ErrorCode | undefined;
+  readonly events: { readonly appended: () => void; readonly writeFailed: (fault: unknown) => void; readonly refused: OnRefused };
 }
 
 export interface Appender {
@@ -45,8 +49,8 @@ const GROUP_BYTES = 1 << 20;
  * Group commit: one write and one flush for all entries that wait, answers after it. All that touches the journal
  * goes through one loop, so a write never meets a flush, a new journal or another write.
  */
-export function createAppender({ storage, encoder, body, random, options, events }: AppenderDeps): Appender {
-  const waiters = createWaiters(options.queueMax);
+export function createAppender({ storage, encoder, body, random, options, refusal, events }: AppenderDeps): Appender {
+  const waiters = createWaiters(options.queueMax, events.refused);
   const looks: Look[] = [];
   const backoff = createBackoff(random);
   const is = { failing: false, stopped: false, aborted: false };
@@ -148,7 +152,8 @@ export function createAppender({ storage, encoder, body, random, options, events
 
   return {
     append(added, mustFlush) {
-      if (is.stopped || is.failing) return Promise.reject(new KmsError('AuditUnavailable'));
+      const code = is.stopped || is.failing ? 'AuditUnavailable' : refusal();
+      if (code !== undefined) return waiters.turnAway(added, code);
       wake();
       return waiters.add(added, mustFlush);
     },

@@ -41,6 +41,8 @@ export interface Checkpointer {
   /** Over all entries there are; throws `AuditUnavailable` when it cannot be made. */
   now(): Promise<void>;
   covering(index: number): Promise<SignedHead>;
+  /** Runs a change of the log's keys: no checkpoint is made meanwhile, and one by the keys of then follows, though no entry came. */
+  changeKeys<T>(change: () => Promise<T>): Promise<T>;
   /** Adds signature lines of others to the newest one, if it is still the one of this size. */
   addCosignatures(lines: string, size: number): Promise<void>;
   /** False from a missed one until the next that succeeds. */
@@ -62,6 +64,8 @@ export function createCheckpointer({ storage, appender, body, signer, clock, opt
   let { newest, sealedSize } = start;
   let stateBytes = 0;
   let isMissed = false;
+  /** Its keys may not be those of now. */
+  let isOutdated = false;
   let isStopped = false;
   let timer: NodeJS.Timeout | undefined;
   /** One thing at a time touches the checkpoint. */
@@ -75,7 +79,7 @@ export function createCheckpointer({ storage, appender, body, signer, clock, opt
     return mine;
   };
 
-  const isCovered = (): boolean => body.size() === (newest?.size ?? 0);
+  const isCovered = (): boolean => !isOutdated && body.size() === (newest?.size ?? 0);
   const isSealDue = (): boolean => sealedSize === undefined || storage.journalBytes() > Math.max(options.sealBytes, JOURNAL_PER_STATE * stateBytes);
 
   const publish = async (head: SignedHead): Promise<void> => {
@@ -105,10 +109,11 @@ export function createCheckpointer({ storage, appender, body, signer, clock, opt
   };
 
   const cover = async (head: Head): Promise<void> => {
-    if (head.size === newest?.size) return;
+    if (head.size === newest?.size && !isOutdated) return;
     await writeTiles(head);
     await publish(await sign(head));
     isMissed = false;
+    isOutdated = false;
     options.onCheckpoint?.('ok');
   };
 
@@ -169,6 +174,8 @@ export function createCheckpointer({ storage, appender, body, signer, clock, opt
     grown: schedule,
     now: () => queueRun(false),
     covering: (index) => (newest !== undefined && newest.size > index ? Promise.resolve(newest) : coverage.wait(index)),
+    changeKeys: (change) =>
+      inTurn(() => change().finally(() => { isOutdated = true; })).finally(schedule),
     addCosignatures: (lines, size) =>
       inTurn(async () => {
         if (newest?.size === size) await publish({ ...newest, note: newest.note + lines });

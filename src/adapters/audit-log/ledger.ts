@@ -1,12 +1,12 @@
 import type { AuditEvent, EntryDetail } from '../../core/log/entry.ts';
 
 /** What the ledger looks at in an entry, whether it is written now or read at the start. */
-export type Noted = Pick<AuditEvent, 'op' | 'op_id' | 'corr_id' | 'tenant' | 'kid' | 'alg' | 'purpose' | 'input_hash' | 'actor' | 'result' | 'generation' | 'detail'>;
+export type Noted = Pick<AuditEvent, 'op' | 'op_id' | 'corr_id' | 'tenant' | 'kid' | 'alg' | 'purpose' | 'input_hash' | 'actor' | 'result' | 'reason' | 'generation' | 'detail'>;
 
 /** An intent that has no outcome yet, with all that its outcome has to repeat. */
 export interface OpenIntent {
   readonly index: number;
-  readonly event: Omit<Noted, 'result' | 'generation' | 'detail'>;
+  readonly event: Omit<Noted, 'result' | 'reason' | 'generation' | 'detail'>;
 }
 
 /** The newest keys as the log announced them. */
@@ -70,8 +70,8 @@ export function createLedger(head: LedgerHead = EMPTY_HEAD, keySeqs: Map<string,
     keySeq,
     note(index, entry) {
       if (entry.result === 'intent') intents.set(nameOf(entry), { index, event: repeatable(entry) });
-      else if (intents.size > 0) intents.delete(nameOf(entry));
-      // Outcomes of mutations that ran at once may stand in another order than their commits.
+      // A replay repeats an answer: what it repeats has an outcome of its own.
+      else if (intents.size > 0 && entry.reason !== 'replay') intents.delete(nameOf(entry));
       if (entry.generation !== undefined) generation = Math.max(generation, entry.generation);
       if (entry.detail?.anchor !== undefined) anchorValue = entry.detail.anchor.value;
       if (entry.detail?.log_keys !== undefined) announced = { index, detail: entry.detail.log_keys };
@@ -97,9 +97,13 @@ export function baseOf(kid: string): string {
   return at === -1 ? kid : kid.slice(0, at);
 }
 
-/** An outcome belongs to the intent of the same operation, id and correlation. */
-function nameOf({ op, op_id: opId, corr_id: corrId }: Pick<Noted, 'op' | 'op_id' | 'corr_id'>): string {
-  return `${op}\n${opId}\n${corrId}`;
+/**
+ * An outcome belongs to the intent of the same client, operation, ids and key. The ids are the client's own: another
+ * may choose the same ones, and one of them may serve for several keys. What a create makes is named by its outcome only.
+ */
+function nameOf({ actor, op, op_id: opId, corr_id: corrId, tenant, purpose, alg, kid }: OpenIntent['event']): string {
+  const base = op === 'create' || kid === undefined ? undefined : baseOf(kid);
+  return JSON.stringify([actor.root_key_id, actor.client_id, op, opId, corrId, tenant, purpose, alg, base]);
 }
 
 function repeatable({ op, op_id, corr_id, tenant, kid, alg, purpose, input_hash, actor }: Noted): OpenIntent['event'] {

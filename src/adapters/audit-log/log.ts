@@ -8,6 +8,7 @@ import type { Random } from '../../ports/random.ts';
 import type { CheckpointResult } from './checkpointer.ts';
 import type { AnnouncedKeys, OpenIntent } from './ledger.ts';
 import type { LogStorage } from './storage.ts';
+import type { OnRefused } from './waiters.ts';
 
 /** The log as the service has it: what it appends and reads, and what start-up, anchors and readiness ask. */
 export interface Log extends AuditLog, AuditReader {
@@ -17,6 +18,8 @@ export interface Log extends AuditLog, AuditReader {
   anchorProof(): AnchorProof | undefined;
   /** Adds a witness's lines to the newest checkpoint, if it is still the one of this size. */
   addCosignatures(lines: string, size: number): Promise<void>;
+  /** Runs a change of the log's keys: no checkpoint is made meanwhile, and one by the keys of then follows, though no entry came. */
+  changeKeys<T>(change: () => Promise<T>): Promise<T>;
   /** False from a missed checkpoint until one succeeds. */
   isCheckpointRecent(): boolean;
 
@@ -47,6 +50,8 @@ export interface LogDeps {
   readonly random: Random;
   readonly options: LogOptions;
   readonly observe?: LogObserver;
+  /** Asked with what was found, before the first write: false leaves the files as they are, to be read only. */
+  readonly mayBegin?: (found: Pick<Log, 'lastAnchorValue' | 'anchorProof'>) => Promise<boolean>;
 }
 
 interface LogOptions {
@@ -64,6 +69,8 @@ interface LogOptions {
 
 interface LogObserver {
   readonly onCheckpoint?: (result: CheckpointResult, cause?: unknown) => void;
+  /** Entries that the log did not take. */
+  readonly onRefused?: OnRefused;
   /** Once per time that writing stops to work. */
   readonly onWriteFault?: (fault: unknown) => void;
 }

@@ -1,6 +1,7 @@
 import type { ErrorCode } from '../../core/errors.ts';
 import type { AnchorProof } from '../../ports/anchor.ts';
 import type { AuditReader } from '../../ports/audit-reader.ts';
+import type { LogSigner } from '../../ports/log-signer.ts';
 import type { SignedHead } from './body.ts';
 import type { CheckpointerStart } from './checkpointer.ts';
 import type { Log, LogDeps } from './log.ts';
@@ -32,18 +33,6 @@ export async function openLog(deps: LogDeps): Promise<Log> {
   const body = createBody(recovered);
   let integrityFault = recovered.fault;
 
-  const appender = createAppender({
-    storage, body, random,
-    encoder: createGroupEncoder({ clock, random, ledger, headRoomBytes: storage.headRoomBytes }),
-    options: { durability: options.durability, queueMax: options.queueMax ?? QUEUE_MAX },
-    events: { appended: () => checkpointer.grown(), writeFailed: (fault) => observe?.onWriteFault?.(fault) },
-  });
-  const checkpointer = createCheckpointer({
-    storage, appender, body, signer, clock,
-    options: { everyOps: options.checkpointEveryOps, sealBytes: options.sealBytes ?? SEAL_BYTES, onCheckpoint: observe?.onCheckpoint },
-  }, { newest, sealedSize });
-  const reader = createReader({ storage, body, checkpointer, signer });
-
   const isTailFull = (): boolean => tail.bytes() >= TAIL_LIMIT_FACTOR * storage.tailMaxBytes;
   /** A tail that is full means that tiles come too slowly, or that they cannot be written. */
   const refusal = (): ErrorCode | undefined => {
@@ -51,6 +40,24 @@ export async function openLog(deps: LogDeps): Promise<Log> {
     if (!isTailFull()) return undefined;
     return checkpointer.isRecent() ? 'Backpressure' : 'AuditUnavailable';
   };
+
+  const appender = createAppender({
+    storage, body, random,
+    encoder: createGroupEncoder({ clock, random, ledger, headRoomBytes: storage.headRoomBytes }),
+    options: { durability: options.durability, queueMax: options.queueMax ?? QUEUE_MAX },
+    refusal,
+    events: {
+      appended: () => checkpointer.grown(),
+      writeFailed: (fault) => observe?.onWriteFault?.(fault),
+      refused: (code, entries) => observe?.onRefused?.(code, entries),
+    },
+  });
+  const checkpointer = createCheckpointer({
+    storage, appender, body, signer, clock,
+    options: { everyOps: options.checkpointEveryOps, sealBytes: options.sealBytes ?? SEAL_BYTES, onCheckpoint: observe?.onCheckpoint },
+  }, { newest, sealedSize });
+  const reader = createReader({ storage, body, checkpointer, signer });
+
   const end = async (): Promise<void> => {
     await appender.stop();
     await checkpointer.stop();
@@ -59,15 +66,13 @@ export async function openLog(deps: LogDeps): Promise<Log> {
 
   const log: Log = {
     ...reader,
-    append(events, how) {
-      const code = refusal();
-      return code === undefined ? appender.append(events, how?.mustFlush === true) : Promise.reject(new KmsError(code));
-    },
+    append: (events, how) => appender.append(events, how?.mustFlush === true),
     lastEntryMs: ledger.lastMs,
     isReady: () => refusal() !== 'AuditUnavailable' && appender.isWriting(),
     checkpointNow: checkpointer.now,
     anchorProof: () => proofOf(checkpointer.newest(), reader),
     addCosignatures: checkpointer.addCosignatures,
+    changeKeys: checkpointer.changeKeys,
     isCheckpointRecent: () => integrityFault === undefined && checkpointer.isRecent(),
     lastGeneration: () => ledger.head().generation,
     lastAnchorValue: () => ledger.head().anchorValue,
@@ -90,10 +95,12 @@ export async function openLog(deps: LogDeps): Promise<Log> {
       }
     },
   };
-  if (integrityFault === undefined) await begin(log, deps, { newest, sealedSize }).catch(async (fault: unknown) => {
+  try {
+    if (integrityFault === undefined && (await deps.mayBegin?.(log)) !== false) await begin(log, deps, { newest, sealedSize });
+  } catch (fault) {
     await end();
     throw fault;
-  });
+  }
   return log;
 }
 
@@ -108,6 +115,7 @@ async function recover({ storage, signer }: LogDeps): Promise<Recovered> {
 
 /** From here on the storage is written to. */
 async function begin(log: Log, { storage, signer, random, options }: LogDeps, { newest, sealedSize }: CheckpointerStart): Promise<void> {
+  await finishKeyChange(log, signer);
   await storage.begin(log.size(), sealedSize ?? 0);
   const event = log.size() === 0
     ? ownEvent('log-keys', { log_keys: { keys: signer.keys().map(({ vkey }) => vkey), reason: 'start' }, ...(options.replaces && { replaces: options.replaces }) }, random)
@@ -118,6 +126,12 @@ async function begin(log: Log, { storage, signer, random, options }: LogDeps, { 
   } catch {
     // `onCheckpoint` has told, and readiness says so until one succeeds.
   }
+}
+
+/** A crash may fall between the entry that announces new keys and their activation: the old ones sign nothing behind it. */
+async function finishKeyChange(log: Log, signer: LogSigner): Promise<void> {
+  const announced = log.announcedKeys();
+  if (announced !== undefined && String(announced.detail.keys) === String(signer.prepared()?.keys)) await signer.activate(announced.index);
 }
 
 function proofOf(newest: SignedHead | undefined, reader: AuditReader): AnchorProof | undefined {

@@ -26,12 +26,16 @@ export function createReader({ storage, body, checkpointer, signer }: ReaderDeps
     return (bundle && splitBundle(bundle)?.slice(from % TILE_WIDTH)) ?? [];
   };
 
+  /** As wide as the newest checkpoint has it: what else is there, a crash may have left half written. */
   const tile: AuditReader['tile'] = async (level, index, width) => {
-    const newestWidth = tileWidth(checkpointer.newest()?.size ?? 0, level, index);
-    for (const there of new Set([width, newestWidth, TILE_WIDTH])) {
-      if (there < width) continue;
+    const widthNow = (): number => tileWidth(checkpointer.newest()?.size ?? 0, level, index);
+    for (let there = widthNow(); there >= width;) {
       const bytes = await storage.readTile(level, index, there);
       if (bytes !== undefined) return there === width ? bytes : cut(level, bytes, width);
+      // It gave way to a wider one meanwhile, or it is not there.
+      const before = there;
+      there = widthNow();
+      if (there === before) break;
     }
     return undefined;
   };

@@ -1,3 +1,4 @@
+import type { ErrorCode } from '../../core/errors.ts';
 import type { AuditEvent } from '../../core/log/entry.ts';
 import { KmsError } from '../../core/errors.ts';
 
@@ -10,10 +11,15 @@ interface Waiter {
   firstIndex: number;
 }
 
+/** Is told of entries that the log did not take, and why. */
+export type OnRefused = (code: ErrorCode, entries: number) => void;
+
 /** Calls in the order of their arrival, until they are answered. */
 export interface Waiters {
   /** Throws `Backpressure` when too many entries wait; a batch is taken whatever its size when none does. */
   add(events: readonly AuditEvent[], mustFlush: boolean): Promise<{ readonly firstIndex: number }>;
+  /** Refuses a call that may not even wait. */
+  turnAway(events: readonly AuditEvent[], code: ErrorCode): Promise<never>;
   /** The first ones for which `admit` says true; one for which it throws gets its fault, and does not hold up the others. */
   take(admit: (waiter: Waiter) => boolean): readonly Waiter[];
   accept(waiters: readonly Waiter[]): void;
@@ -25,7 +31,7 @@ export interface Waiters {
   unanswered(): number;
 }
 
-export function createWaiters(queueMax: number): Waiters {
+export function createWaiters(queueMax: number, onRefused: OnRefused): Waiters {
   const queue: Waiter[] = [];
   let unanswered = 0;
 
@@ -36,28 +42,37 @@ export function createWaiters(queueMax: number): Waiters {
     }
   };
 
+  const reject = (waiters: readonly Waiter[], fault: KmsError): void =>
+    answer(waiters, (waiter) => {
+      onRefused(fault.code, waiter.events.length);
+      waiter.reject(fault);
+    });
+
   const isTaken = (waiter: Waiter, admit: (waiter: Waiter) => boolean): boolean | undefined => {
     try {
       return admit(waiter);
     } catch (fault) {
-      answer([waiter], ({ reject }) => reject(fault));
+      reject([waiter], KmsError.from(fault));
       return undefined;
     }
   };
 
-  const refuse = (waiters: readonly Waiter[], cause: unknown): void => {
-    const refusal = new KmsError('AuditUnavailable', { cause });
-    answer(waiters, ({ reject }) => reject(refusal));
+  const refuse = (waiters: readonly Waiter[], cause: unknown): void => reject(waiters, new KmsError('AuditUnavailable', { cause }));
+
+  const turnAway = (events: readonly AuditEvent[], code: ErrorCode): Promise<never> => {
+    onRefused(code, events.length);
+    return Promise.reject(new KmsError(code));
   };
 
   return {
     add(events, mustFlush) {
-      if (unanswered > 0 && unanswered + events.length > queueMax) return Promise.reject(new KmsError('Backpressure'));
+      if (unanswered > 0 && unanswered + events.length > queueMax) return turnAway(events, 'Backpressure');
       unanswered += events.length;
       return new Promise((resolve, reject) => {
         queue.push({ events, mustFlush, resolve, reject, firstIndex: 0 });
       });
     },
+    turnAway,
     take(admit) {
       const taken: Waiter[] = [];
       let seen = 0;

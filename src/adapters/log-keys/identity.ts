@@ -1,4 +1,4 @@
-import type { DurableFile } from '../root-key/durable-file.ts';
+import type { DurableFile } from '../files/durable-file.ts';
 import { parseRfc3339 } from '../../core/time.ts';
 import { parseStrictJson } from '../../core/strict-json.ts';
 

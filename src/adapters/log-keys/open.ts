@@ -1,5 +1,5 @@
 import type { LogSigner } from '../../ports/log-signer.ts';
-import type { DurableFile } from '../root-key/durable-file.ts';
+import type { DurableFile } from '../files/durable-file.ts';
 import type { KeyPairDeps } from './key-pair.ts';
 import type { LogKeysVault, VaultDeps } from './vault.ts';
 import { makeRootKey } from '../root-key/root-key.ts';

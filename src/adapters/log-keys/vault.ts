@@ -1,7 +1,7 @@
 import type { Secret } from '../../core/secret.ts';
 import type { LogKey } from '../../ports/audit-reader.ts';
 import type { LogKeysDetail } from '../../ports/log-signer.ts';
-import type { DurableFile } from '../root-key/durable-file.ts';
+import type { DurableFile } from '../files/durable-file.ts';
 import type { Sealed } from '../root-key/sealing.ts';
 import type { LockedMemory } from '../system/locked-memory.ts';
 import { timingSafeEqual } from 'node:crypto';

@@ -2,7 +2,7 @@ import type { LockedMemory } from '../system/locked-memory.ts';
 import { randomBytes } from 'node:crypto';
 import { closeSync, fstatSync, openSync, readFileSync } from 'node:fs';
 import type { Secret } from '../../core/secret.ts';
-import { createDurably } from './durable-file.ts';
+import { createDurably } from '../files/durable-file.ts';
 import { KEY_BYTES, lockSecret } from './sealing.ts';
 
 const OTHERS = 0o077;

@@ -31,7 +31,13 @@ export function createInmemStore({ firstGeneration = 0 }: { readonly firstGenera
     else dated.delete(key.base);
   };
 
-  /** Records are kept as long, so the oldest stand first. */
+  /** Behind all others, also when its scope was there before. */
+  const keep = (operation: OperationRecord): void => {
+    operations.delete(operation.scope);
+    operations.set(operation.scope, operation);
+  };
+
+  /** All are kept as long, so the oldest stand first, but for those of a wall clock that went back: they go a little later. */
   const dropExpired = (nowMs: number): void => {
     for (const [scope, { expiresAtMs }] of operations) {
       if (expiresAtMs > nowMs) return;
@@ -58,13 +64,14 @@ export function createInmemStore({ firstGeneration = 0 }: { readonly firstGenera
 
     async commit(mutation) {
       put(mutation.put);
-      if (mutation.operation !== undefined) operations.set(mutation.operation.scope, mutation.operation);
-      generation++;
+      if (mutation.operation !== undefined) keep(mutation.operation);
+      return ++generation;
     },
 
     async findOperation(scope, nowMs) {
       dropExpired(nowMs);
-      return operations.get(scope);
+      const operation = operations.get(scope);
+      return operation !== undefined && operation.expiresAtMs > nowMs ? operation : undefined;
     },
 
     async takeNonce(kid, asked) {

@@ -1,0 +1,63 @@
+import type { FileLayer } from '../audit-file/file-layer.ts';
+import { readFile } from 'node:fs/promises';
+import { dirname } from 'node:path';
+import { isMissing, nodeFiles } from '../audit-file/file-layer.ts';
+
+/** A small file that is only ever replaced whole. */
+export interface DurableFile {
+  read(): Promise<Buffer>;
+  /** As `replaceDurably`. */
+  replace(content: string): Promise<void>;
+}
+
+export function durableFile(path: string): DurableFile {
+  return {
+    read: () => readFile(path),
+    replace: (content) => replaceDurably(path, Buffer.from(content, 'utf8')),
+  };
+}
+
+/** Durable when it returns, and private. After a crash at any point the old or the new content is there, never a part of one. */
+export async function replaceDurably(path: string, bytes: Buffer, files: FileLayer = nodeFiles): Promise<void> {
+  // One writer at a time, so the name beside it is fixed. What a crash left there may be anybody's to read.
+  const beside = `${path}.tmp`;
+  await files.unlink(beside).catch(unlessMissing);
+  await leavingNothing(files, beside, async () => {
+    await files.writeFile(beside, bytes);
+    await files.sync(beside);
+    await files.rename(beside, path);
+  });
+  await flushDirectory(dirname(path), files);
+}
+
+/** Makes a private file, durable when it returns; `EEXIST` when something has the name already. */
+export async function createDurably(path: string, content: string | Uint8Array): Promise<void> {
+  const fd = nodeFiles.open(path, 'wx');
+  await leavingNothing(nodeFiles, path, async () => {
+    try {
+      nodeFiles.write(fd, Buffer.from(content));
+      await nodeFiles.flush(fd);
+    } finally {
+      nodeFiles.close(fd);
+    }
+  });
+  await flushDirectory(dirname(path));
+}
+
+/** Only then does a new name in the directory outlive a crash. */
+export function flushDirectory(path: string, files: FileLayer = nodeFiles): Promise<void> {
+  return files.sync(path);
+}
+
+async function leavingNothing(files: FileLayer, path: string, work: () => Promise<void>): Promise<void> {
+  try {
+    await work();
+  } catch (fault) {
+    await files.unlink(path).catch(() => undefined);
+    throw fault;
+  }
+}
+
+function unlessMissing(fault: unknown): void {
+  if (!isMissing(fault)) throw fault;
+}

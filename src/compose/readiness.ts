@@ -1,0 +1,37 @@
+import type { Log } from '../adapters/audit-log/log.ts';
+import type { Config } from '../config/load.ts';
+import type { Condition } from '../http/operator-server.ts';
+import type { Custody } from '../ports/custody.ts';
+import type { KeyStore } from '../ports/key-store.ts';
+import type { Anchoring } from '../service/anchoring.ts';
+import type { ClockGuard } from '../service/clock-guard.ts';
+import type { Integrity } from '../service/integrity.ts';
+import type { Auth } from './auth.ts';
+
+interface ReadinessDeps {
+  readonly settings: Config['settings'];
+  readonly isListening: () => boolean;
+  readonly isRngHealthy: () => boolean;
+  readonly backend: readonly (Pick<Custody, 'isReady'> | Pick<KeyStore, 'isReady'>)[];
+  readonly log: Log;
+  readonly anchoring: Pick<Anchoring, 'isReachable'> | undefined;
+  readonly integrity: Integrity;
+  readonly clockGuard: ClockGuard;
+  readonly auth: Auth;
+}
+
+/** The conditions of DESIGN §9, as they stand each time they are asked for. */
+export function makeReadiness({ settings, isListening, isRngHealthy, backend, log, anchoring, integrity, clockGuard, auth }: ReadinessDeps): () => readonly Condition[] {
+  const isAnchored = anchoring?.isReachable ?? (() => true);
+  return () => [
+    { name: 'config_loaded', isMet: true },
+    { name: 'listener_bound', isMet: isListening() },
+    { name: 'backend_ready', isMet: backend.every((part) => part.isReady()) && integrity.faultOf('store') === undefined, missing: integrity.faultOf('store') },
+    { name: 'attestation_ready', isMet: settings['security.attest_require'] !== 'required', missing: 'security.attest_require is required, and this custody gives no evidence' },
+    { name: 'audit_ready', isMet: log.isReady() && isAnchored(), missing: integrity.faultOf('log') ?? integrity.faultOf('anchor') ?? (log.isReady() ? 'the anchor cannot be reached' : 'entries cannot be written') },
+    { name: 'checkpoint_recent', isMet: log.isCheckpointRecent() },
+    { name: 'rng_ok', isMet: isRngHealthy() },
+    { name: 'clock_ok', isMet: clockGuard.isTrusted() },
+    { name: 'auth_ready', isMet: auth.capabilities.isReady(), missing: auth.missing },
+  ];
+}
