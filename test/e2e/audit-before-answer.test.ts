@@ -35,7 +35,7 @@ let wrapping: string;
 let wrapped: string;
 let sigs: unknown;
 beforeAll(async () => {
-  wired = await startWired(counting);
+  wired = await startWired({ watch: counting });
   signing = (await createKey(wired))['kid'] as string;
   wrapping = (await createKey(wired, { alg: 'x25519+ml-kem' }))['kid'] as string;
   wrapped = (await call(wired, 'POST', '/wrap', { kid: wrapping, size: 32 })).body['wrapped_b64'];
@@ -100,7 +100,7 @@ describe('what is answered is in the log', () => {
     const { items } = (await call(wired, 'POST', '/sign/batch', { items: Array.from({ length: 64 }, (_, i) => ({ kid: signing, payload_b3: DIGEST, op_id: `b${i}` })) })).body;
     for (const [i, { audit }] of (items as { audit: { index: number; op_id: string } }[]).entries()) {
       expect(audit.op_id).toBe(`b${i}`);
-      expect(JSON.parse(wired.audit.entry(audit.index) ?? '{}')).toMatchObject({ op: 'sign', op_id: `b${i}`, result: 'ok', kid: signing, input_hash: DIGEST });
+      expect((await entriesFrom(wired.audit, audit.index))[0]).toMatchObject({ op: 'sign', op_id: `b${i}`, result: 'ok', kid: signing, input_hash: DIGEST });
     }
   });
 
@@ -116,7 +116,7 @@ describe('what is answered is in the log', () => {
   });
 
   test('no entry carries a payload, a key or a token', async () => {
-    const text = JSON.stringify(entriesFrom(wired));
+    const text = JSON.stringify(await entriesFrom(wired.audit));
     expect(text).not.toContain(wrapped.slice(0, 40));
     expect(text).not.toMatch(/plaintext|payload_b64|wrapped_b64|signature/);
   });

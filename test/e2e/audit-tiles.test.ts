@@ -4,6 +4,7 @@ import { createClient, parseVkey, verifyCheckpointNote } from '../../client/src/
 import { leafHash } from '../../client/src/log/hash.ts';
 import { rootOf } from '../../src/core/log/proofs.ts';
 import { splitBundle, tilePath } from '../../src/core/log/tiles.ts';
+import { createTestSigner } from '../harness/log-signer.ts';
 import { rawRequest, sendRaw } from '../harness/raw-http.ts';
 import { call, inFuture, tokenOf } from '../harness/service.ts';
 import { startWired } from '../harness/wired.ts';
@@ -18,8 +19,9 @@ let wired: Wired;
 beforeAll(async () => {
   wired = await startWired();
   const event = { op: 'sign', op_id: 'x', corr_id: 'c', tenant: 'red', kid: undefined, alg: undefined, purpose: undefined, input_hash: '00', result: 'ok', reason: undefined, actor: { via: 'tcp' }, policy: undefined, generation: undefined } as const;
-  for (let i = 0; i < 70; i++) await wired.audit.append(Array.from({ length: 1000 }, () => event));
-  wired.reader.takeCheckpoint();
+  // Entry 0 is the log's own.
+  while (wired.audit.size() < SIZE) await wired.audit.append(Array.from({ length: Math.min(1000, SIZE - wired.audit.size()) }, () => event));
+  await wired.audit.checkpointNow();
 });
 afterAll(() => wired.stop());
 
@@ -49,7 +51,7 @@ describe('a verifier', () => {
     const entries = splitBundle(Buffer.from(bundle)) ?? [];
     expect(entries).toHaveLength(256);
     expect(Buffer.concat(entries.map(leafHash)).equals(tile)).toBe(true);
-    expect(entries[0]?.toString()).toBe(wired.audit.entry(272 * 256));
+    expect(entries).toEqual(await wired.audit.entries(272 * 256, 256));
     expect(splitBundle(Buffer.from(await client.tile('tile/entries/273.p/112')))).toHaveLength(112);
   });
 
@@ -110,9 +112,12 @@ describe('a tile has one path', () => {
 
 describe('before the first checkpoint', () => {
   test('there is none: come again', async () => {
-    const fresh = await startWired();
+    const signer = createTestSigner();
+    signer.failWith(new Error('not now'));
+    const fresh = await startWired({ signer });
     const { status, body, headers } = await call(fresh, 'GET', '/audit/checkpoint', undefined, OPERATOR);
     expect([status, body['error'].code, headers.get('retry-after')]).toEqual([503, 'AuditUnavailable', '1']);
+    signer.failWith(undefined);
     await fresh.stop();
   });
 });

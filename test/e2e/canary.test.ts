@@ -5,6 +5,7 @@ import { algNames } from '../../src/core/algorithm/table.ts';
 import { Secret } from '../../src/core/secret.ts';
 import { deriveMacaroonKey } from '../../src/core/macaroon/chain.ts';
 import { call, ROOT_SECRET, tokenOf } from '../harness/service.ts';
+import { entriesFrom } from '../harness/entries.ts';
 import { startWired } from '../harness/wired.ts';
 import type { Wired } from '../harness/wired.ts';
 
@@ -52,7 +53,7 @@ describe('known secret bytes show up nowhere', () => {
   };
 
   beforeAll(async () => {
-    wired = await startWired(recording);
+    wired = await startWired({ watch: recording });
     for (const alg of algNames) {
       const { kid } = await say('POST', '/keys', { tenant: 'core', purpose: 'canary', alg });
       const { sigs } = await say('POST', '/sign', { kid, payload_b64: 'AAAA' });
@@ -86,7 +87,7 @@ describe('known secret bytes show up nowhere', () => {
   });
 
   test('nor in the log, the metrics or the audit entries; tokens and payloads are not there either', async () => {
-    const entries = Array.from({ length: wired.audit.size() }, (_, index) => wired.audit.entry(index) ?? '').join('\n');
+    const entries = JSON.stringify(await entriesFrom(wired.audit));
     const written = [wired.log(), await wired.metrics(), entries];
     expect(wired.audit.size()).toBeGreaterThan(50);
     for (const text of written) {

@@ -51,10 +51,18 @@ describe('npm start', () => {
 });
 
 describe('npm run demo', () => {
+  test('ends with a receipt, checked with nothing but the file and the keys of the log', async () => {
+    const { stdout } = await run(LAUNCHER, ['demo', '--json']);
+    const steps = stdout.trim().split('\n').map((line) => JSON.parse(line) as { step: string; result: string });
+    const { result = '' } = steps.at(-1) ?? {};
+    expect(steps.map(({ step }) => step).slice(-2)).toEqual(['fetch the receipt of the last signature', 'check it offline']);
+    expect(result).toMatch(/^entry \d+ of \d+: sign of this file with demo\/release\/ed25519\+ml-dsa\/[0-9a-f-]+#v2\n.* Ed25519 and ML-DSA-44\n.*refused, the entry is not at index \d+/);
+  });
+
   test('tells the whole story, exits 0 and leaves nothing behind', async () => {
     const before = readdirSync(tmpdir()).filter((name) => name.startsWith('ron-kms-demo-'));
     const { stdout } = await run(LAUNCHER, ['demo']);
-    for (const step of ['create a key', 'narrow the token offline', '403 NoCapability', 'ML-DSA-65', 'verify it without us', 'ed25519 valid, ml-dsa valid', 'not valid', 'unwrap it', 'v1 → v2', 'nothing is left behind']) expect(stdout).toContain(step);
+    for (const step of ['create a key', 'narrow the token offline', '403 NoCapability', 'ML-DSA-65', 'verify it without us', 'ed25519 valid, ml-dsa valid', 'not valid', 'unwrap it', 'v1 → v2', 'signed with Ed25519 and ML-DSA-44', 'with one bit of it changed: refused', 'nothing is left behind']) expect(stdout).toContain(step);
     expect(readdirSync(tmpdir()).filter((name) => name.startsWith('ron-kms-demo-'))).toEqual(before);
   });
 });

@@ -1,7 +1,20 @@
+import { chacha20poly1305 } from '@noble/ciphers/chacha.js';
+import { ed25519 } from '@noble/curves/ed25519.js';
+import { argon2id } from '@noble/hashes/argon2.js';
+import { hkdf } from '@noble/hashes/hkdf.js';
+import { hmac } from '@noble/hashes/hmac.js';
+import { sha256 } from '@noble/hashes/sha2.js';
+import { ml_dsa44 } from '@noble/post-quantum/ml-dsa.js';
+import canonicalize from 'canonicalize';
 import * as hpke from 'hpke';
 import { describe, expect, test } from 'vitest';
 import type { BundleVector, EnvelopeVector, RefusedEnvelope } from '../../scripts/make-vectors.ts';
+import { hexSecret, openerOf } from '../../scripts/keys-vector.ts';
 import { makeVectors, readVectors } from '../../scripts/make-vectors.ts';
+import { readIdentity } from '../../src/adapters/log-keys/identity.ts';
+import { openLogSigner } from '../../src/adapters/log-keys/open.ts';
+import { openRootKey } from '../../src/adapters/root-key/root-key.ts';
+import { createLockedMemory } from '../../src/adapters/system/locked-memory.ts';
 import { isAlg, specOf } from '../../src/core/algorithm/table.ts';
 import { parseEnvelope, suits } from '../../src/core/envelope/envelope.ts';
 import { aeadOpen, hpkeOpen } from '../../src/core/envelope/hpke.ts';
@@ -10,6 +23,7 @@ import { readCaveats } from '../../src/core/macaroon/caveats.ts';
 import { deriveMacaroonKey, verifyChain } from '../../src/core/macaroon/chain.ts';
 import { decodeToken, encodeToken } from '../../src/core/macaroon/codec.ts';
 import { messageOf } from '../../src/core/payload.ts';
+import { REVEAL } from '../../src/core/reveal.ts';
 import { createOurPrimitives } from './our-primitives.ts';
 import { hex, tally } from './published.ts';
 import { aeadPeers, kemPeers, signaturePeers } from './second-opinion.ts';
@@ -141,5 +155,68 @@ describe('docs/formats/vectors/token.json', () => {
   test('the token without caveats leaves nothing; the other two leave what their caveats say', () => {
     const left = tokens.map(({ caveats }) => readCaveats(caveats));
     expect(tally(left, (caveats) => (typeof caveats === 'string' ? caveats : [...caveats.scopes].join(' ')))).toEqual({ 'no scope': 1, 'kms:sign kms:verify': 1, 'kms:sign': 1 });
+  });
+});
+
+/** A file in memory, as the adapters of the keys want one. */
+function fileOf(text: string) {
+  return { read: async () => Buffer.from(text), replace: async () => undefined };
+}
+
+function openSealed(key: Uint8Array, { nonce_b64: nonce = '', sealed_b64: sealed = '' }: Readonly<Record<string, string>>, aad: string): string {
+  return Buffer.from(chacha20poly1305(key, Buffer.from(nonce, 'base64'), Buffer.from(aad)).decrypt(Buffer.from(sealed, 'base64'))).toString('hex');
+}
+
+describe('docs/formats/vectors/keys.json', () => {
+  const keys = frozen.keys ?? expect.unreachable();
+  const memory = createLockedMemory();
+  const instanceId = keys.instance_id;
+  const openRoot = (of: string, text: string) => openRootKey(Buffer.from(text), instanceId, openerOf(keys.root_keys.find(({ name }) => name === of) ?? expect.unreachable(), { memory }), memory);
+  const openLogKeys = (text: string) => openLogSigner({ file: fileOf(text), instanceId, rootKey: hexSecret(keys.log_keys[0].root_key_hex, { memory }), signatures, memory, keyOverlapMs: 0 });
+
+  test('is whole: an identity, 2 root keys, 1 file of log keys, 19 and 10 refused', () => {
+    expect([keys.root_keys, keys.log_keys, keys.refused_root_keys, keys.refused_log_keys].map(({ length }) => length)).toEqual([2, 1, 19, 10]);
+  });
+
+  test('the identity names the instance of all the others', async () => {
+    expect(await readIdentity(fileOf(keys.identity.file))).toEqual({ instanceId, createdAt: keys.identity.created_at });
+  });
+
+  test.each(keys.root_keys)('the root key $name opens, for a reader of the format page with other libraries too', async ({ name, seal, opener_hex: opener, root_key_hex: rootKey, file: text }) => {
+    expect((await openRoot(name, text)).read(REVEAL).toString('hex')).toBe(rootKey);
+    const { nonce_b64, sealed_b64, ...header } = JSON.parse(text) as Record<string, any>;
+    const { memory_kib: m, passes: t, parallelism: p, salt_b64: salt } = header['kdf'] ?? {};
+    const key = seal === 'passphrase'
+      ? argon2id(hex(opener).toString('utf8').normalize('NFC'), Buffer.from(salt, 'base64'), { m, t, p, dkLen: 32 })
+      : hkdf(sha256, hex(opener), Buffer.from(instanceId), Buffer.from('ron-kms::ron-kms::root::keyfile'), 32);
+    expect(openSealed(key, { nonce_b64, sealed_b64 }, `ron-kms/root-key/v1\n${canonicalize(header)}`)).toBe(rootKey);
+  }, 60_000);
+
+  test.each(keys.refused_root_keys)('a root key $of, $name, does not open', async ({ of, file: text }) => {
+    await expect(openRoot(of, text)).rejects.toThrow();
+  });
+
+  test('the log keys open, for a reader of the format page with other libraries too', async () => {
+    const [{ root_key_hex: rootKey, derived, seeds, file: text }] = keys.log_keys;
+    const signer = await openLogKeys(text);
+    const derive = (info: string) => hkdf(sha256, hex(rootKey), Buffer.from(instanceId), Buffer.from(info), 32);
+    for (const { info, key_hex: key } of derived) expect(Buffer.from(derive(info)).toString('hex')).toBe(key);
+    const { mac_b64: mac, ...content } = JSON.parse(text) as Record<string, any>;
+    expect(Buffer.from(hmac(sha256, derive('ron-kms::ron-kms::audit::log-keys-file'), Buffer.from(canonicalize(content) ?? ''))).toString('base64')).toBe(mac);
+    expect(Buffer.from(hmac(sha256, derive('ron-kms::ron-kms::audit::state'), Buffer.of(1)))).toEqual(signer.mac(Buffer.of(1)));
+
+    const sealed = [content['sets'][1], content['prepared'].set].flatMap(({ position, keys: stored }) => stored.map((key: Record<string, string>) => ({ position, ...key })));
+    expect(sealed).toHaveLength(seeds.length);
+    for (const [i, { position, alg, seed_hex: seed }] of seeds.entries()) {
+      expect(sealed[i]).toMatchObject({ position, alg });
+      const { vkey } = sealed[i];
+      expect(openSealed(derive('ron-kms::ron-kms::audit::log-keys'), sealed[i], `ron-kms/log-keys/v1\n${canonicalize({ instance_id: instanceId, position, vkey })}`)).toBe(seed);
+      const publicKey = alg === 'ed25519' ? ed25519.getPublicKey(hex(seed)) : ml_dsa44.keygen(hex(seed)).publicKey;
+      expect(Buffer.from(vkey.split('+').slice(2).join('+'), 'base64').subarray(1)).toEqual(Buffer.from(publicKey));
+    }
+  });
+
+  test.each(keys.refused_log_keys)('log keys $name do not open', async ({ file: text }) => {
+    await expect(openLogKeys(text)).rejects.toThrow();
   });
 });
