@@ -1,9 +1,10 @@
 /**
  * Makes docs/formats/vectors/*.json: `node scripts/make-vectors.ts`. Keys come from fixed seeds, so all but
- * encapsulations and hedged signatures is the same each time; those are kept as they stand in the files
- * for as long as they open and verify, and made anew after a change of the format.
+ * encapsulations, hedged signatures and what lies under a random nonce is the same each time; those are kept as they
+ * stand in the files for as long as they open and verify, and made anew after a change of the format.
  */
 import type { Aead, Alg, KeySpec } from '../src/core/algorithm/table.ts';
+import type { KeysVectors } from './keys-vector.ts';
 import type { LogVector, RefusedReceipt } from './log-vector.ts';
 import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
@@ -20,6 +21,7 @@ import { kidBase, kidText } from '../src/core/key/kid.ts';
 import { deriveMacaroonKey, mint } from '../src/core/macaroon/chain.ts';
 import { encodeToken } from '../src/core/macaroon/codec.ts';
 import { messageOf } from '../src/core/payload.ts';
+import { makeKeysVectors } from './keys-vector.ts';
 import { makeLogVector, refusedReceipts } from './log-vector.ts';
 
 export interface EnvelopeVector {
@@ -69,10 +71,11 @@ interface Vectors {
   readonly bundle: { readonly format: string; readonly vectors: readonly BundleVector[] };
   readonly token: { readonly format: string; readonly vectors: readonly TokenVector[] };
   readonly log: { readonly format: string; readonly vectors: readonly LogVector[]; readonly refused: readonly RefusedReceipt[] };
+  readonly keys: KeysVectors;
 }
 
 const DIRECTORY = new URL('../docs/formats/vectors/', import.meta.url);
-const names = ['envelope', 'bundle', 'token', 'log'] as const;
+const names = ['envelope', 'bundle', 'token', 'log', 'keys'] as const;
 
 const UUID = '01932c07-2b4e-7c55-9a2f-0123456789ab';
 const PAYLOAD = Buffer.from('the deed of the house on the hill', 'utf8');
@@ -110,6 +113,7 @@ export async function makeVectors(frozen: Partial<Vectors> = {}): Promise<Vector
     },
     token: { format: 'docs/formats/token.md', vectors: [makeToken('no caveat', []), makeToken('the least that is admitted', leastCaveats), makeToken('every caveat', everyCaveat)] },
     log: { format: 'docs/formats/log.md', vectors: [log], refused: refusedReceipts(log) },
+    keys: await makeKeysVectors({ signatures, memory, seedOf }, frozen.keys),
   };
 }
 
