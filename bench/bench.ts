@@ -1,11 +1,13 @@
 import type { Figures } from './figures.ts';
 import type { Machine } from './machine.ts';
+import type { LargeLog } from './large-log.ts';
 import type { Memory } from './memory.ts';
 import type { Samples } from './rounds.ts';
 import type { StartUp } from './start-up.ts';
 import type { TargetLine } from './targets.ts';
 import { figuresOf } from './figures.ts';
 import { readMachine } from './machine.ts';
+import { measureLargeLog } from './large-log.ts';
 import { measureMemory } from './memory.ts';
 import { runRounds } from './rounds.ts';
 import { operationRows } from './rows.ts';
@@ -21,6 +23,10 @@ export interface BenchOptions {
   /** Signatures between two readings of the memory; left out, memory is not measured. */
   readonly memoryStep: number | undefined;
   readonly startUpRuns: number;
+  /** Entries of the large log; left out, none is made. */
+  readonly largeLog: number | undefined;
+  /** Logs on disk are made below it, so its file system is the one that is measured. */
+  readonly directory: string;
   readonly signal: AbortSignal;
   progress(line: string): void;
 }
@@ -32,6 +38,7 @@ export interface Report extends Figures {
   readonly targets: readonly TargetLine[];
   readonly startUp?: StartUp;
   readonly memory?: Memory;
+  readonly largeLog?: LargeLog;
   /** Answers that were not 2xx, or said no; the figures beside them mean nothing. */
   readonly failures: number;
 }
@@ -39,26 +46,30 @@ export interface Report extends Figures {
 /** The parts that are no operation, as `only` may name them. */
 const START_UP = 'start-up';
 const MEMORY = 'memory';
+const LARGE_LOG = 'large log';
 
 /** The names that `only` can pick from. */
-export const partNames: readonly string[] = [...operationRows.map(({ name }) => name), START_UP, MEMORY];
+export const partNames: readonly string[] = [...operationRows.map(({ name }) => name), START_UP, MEMORY, LARGE_LOG];
 
-export async function runBench({ seconds, rounds, only, memoryStep, startUpRuns, signal, progress }: BenchOptions): Promise<Report> {
+export async function runBench({ seconds, rounds, only, memoryStep, startUpRuns, largeLog: entries, directory, signal, progress }: BenchOptions): Promise<Report> {
   const isWanted = (name: string): boolean => only === undefined || name.includes(only);
   const machine = readMachine();
   const date = new Date().toISOString();
   const rows = operationRows.filter(({ name }) => isWanted(name));
 
   const startUp = isWanted(START_UP) ? await measureStartUp({ runs: startUpRuns, signal, progress }) : undefined;
-  const samples: Samples = rows.length === 0 ? new Map() : await runRounds({ rows, rounds, windowMs: seconds * 1000, signal, progress });
+  const samples: Samples = rows.length === 0 ? new Map() : await runRounds({ rows, rounds, windowMs: seconds * 1000, directory, signal, progress });
   const memory = memoryStep !== undefined && isWanted(MEMORY) ? await measureMemory({ stepOperations: memoryStep, signal, progress }) : undefined;
+
+  const largeLog = entries !== undefined && isWanted(LARGE_LOG) ? await measureLargeLog({ entries, directory, signal, progress }) : undefined;
 
   const figures = rows.length === 0 ? { operations: [], raw: [] } : figuresOf(rows, samples);
   return {
     date, machine, options: { seconds, rounds, only }, ...figures,
-    targets: targetLines({ samples, startUp, memory }),
+    targets: targetLines({ samples, startUp, memory, largeLog }),
     ...(startUp && { startUp }),
     ...(memory && { memory }),
+    ...(largeLog && { largeLog }),
     failures: figures.operations.reduce((sum, { failures }) => sum + failures, 0),
   };
 }

@@ -1,5 +1,6 @@
 import type { Report } from './bench.ts';
 import type { Figure } from './figures.ts';
+import type { LargeLog } from './large-log.ts';
 import type { TargetLine } from './targets.ts';
 import { describeMachine } from './machine.ts';
 
@@ -32,7 +33,7 @@ function howMeasured({ options: { seconds, rounds } }: Report): string {
   return `Windows of ${seconds} s after a warm-up of half that, ${rounds} ${rounds === 1 ? 'round' : 'rounds'}; each figure is the median of the rounds, each ratio the median of the ratios within a round. Load generator and service share the cores.`;
 }
 
-function sectionsOf({ operations, raw, targets, startUp, memory }: Report): readonly Section[] {
+function sectionsOf({ operations, raw, targets, startUp, memory, largeLog }: Report): readonly Section[] {
   return [
     {
       title: 'Targets',
@@ -50,8 +51,21 @@ function sectionsOf({ operations, raw, targets, startUp, memory }: Report): read
       notes: ['ML-DSA and the composite with 4 in flight on the thread pool, the others on one thread.'],
     },
     { title: 'Start-up', table: [['run', 'ms'], ...(startUp?.runsMs ?? []).map((ms, run) => [run === 0 ? 'first, nothing compiled' : `${run + 1}`, whole(ms)])], notes: [] },
+    ...(largeLog === undefined ? [] : [largeLogSection(largeLog)]),
     { title: 'Memory', table: [['signatures', 'RSS MiB'], ...(memory?.points ?? []).map(({ operations, rssMib }) => [whole(operations), whole(rssMib)])], notes: [] },
   ].filter(({ table }) => table.length > 1);
+}
+
+function largeLogSection({ entries, startedInMs, smallStartedInMs, startedAfterKillMs, rssMib, smallRssMib, checks }: LargeLog): Section {
+  return {
+    title: `A log of ${whole(entries)} entries`,
+    table: [
+      ['', 'large', 'new'],
+      ['start-up, ms', whole(startedInMs), whole(smallStartedInMs)], ['after kill -9, ms', whole(startedAfterKillMs), ''], ['RSS MiB', whole(rssMib), whole(smallRssMib)],
+      ...checks.map(({ jobs, perSecond }) => [`audit verify --jobs ${jobs}, entries/s`, whole(perSecond), '']),
+    ],
+    notes: ['The service starts from the state it sealed last; the full check goes on behind.'],
+  };
 }
 
 function targetTable(targets: readonly TargetLine[]): Table {

@@ -1,11 +1,11 @@
 import type { LoadJob, LoadResult } from './load.ts';
 import type { RawJob, RawName, RawResult } from './raw.ts';
 import type { OperationRow } from './rows.ts';
-import type { ServiceUnderTest } from './service-under-test.ts';
-import type { World } from './world.ts';
+import type { Fleet, Served } from './fleet.ts';
 import type { Worker } from './worker.ts';
-import { launcherFlags, startServiceUnderTest } from './service-under-test.ts';
-import { createWorld, requestBytes, signBody } from './world.ts';
+import { startFleet } from './fleet.ts';
+import { launcherFlags } from './launcher.ts';
+import { requestBytes, signBody } from './world.ts';
 import { startWorker } from './worker.ts';
 
 /** What one measurement of one round gave. */
@@ -25,6 +25,8 @@ export interface RoundsOptions {
   readonly rows: readonly OperationRow[];
   readonly rounds: number;
   readonly windowMs: number;
+  /** Logs on disk are made below it. */
+  readonly directory: string;
   readonly signal: AbortSignal;
   progress(line: string): void;
 }
@@ -55,10 +57,10 @@ interface Bench {
 
 /**
  * Every round measures the echo, each primitive and each operation once, a row's primitive right
- * before it: what the machine does meanwhile then falls on both sides of a ratio. A round has a
- * service of its own, so that no row is slowed by the keys of the round before.
+ * before it: what the machine does meanwhile then falls on both sides of a ratio. A round has
+ * services of its own, so that no row is slowed by the keys and the log of the round before.
  */
-export async function runRounds({ rows, rounds, windowMs, signal, progress }: RoundsOptions): Promise<Samples> {
+export async function runRounds({ rows, rounds, windowMs, directory, signal, progress }: RoundsOptions): Promise<Samples> {
   const samples = new Map<string, Sample[]>();
   const load = startWorker<LoadJob, LoadResult>('./load.ts', [], signal);
   const raw = startWorker<RawJob, RawResult>('./raw.ts', launcherFlags(), signal);
@@ -72,11 +74,11 @@ export async function runRounds({ rows, rounds, windowMs, signal, progress }: Ro
         const failures = sample.load?.failures ?? 0;
         progress(`round ${round}/${rounds}  ${measurement}: ${Math.round(sample.perSecond)}/s${failures === 0 ? '' : `, ${failures} FAILED`}`);
       };
-      const service = await startServiceUnderTest({ signal });
+      const fleet = await startFleet(new Set(rows.map(({ log }) => log)), directory, signal);
       try {
-        await runRound(rows, service, { load, raw, echo: { pid: echo.pid, port: echoPort }, windowMs, record });
+        await runRound(rows, fleet, { load, raw, echo: { pid: echo.pid, port: echoPort }, windowMs, record });
       } finally {
-        await service.stop();
+        await fleet.stop();
       }
     }
   } finally {
@@ -85,31 +87,33 @@ export async function runRounds({ rows, rounds, windowMs, signal, progress }: Ro
   return samples;
 }
 
-async function runRound(rows: readonly OperationRow[], service: ServiceUnderTest, bench: Bench): Promise<void> {
-  const world = createWorld(service);
-  const { host, token } = service;
-  const kid = await world.sharedKey('ed25519');
-  await settle(bench, world, service);
-  for (const connections of ECHO_CONNECTIONS) {
-    const { pid, port } = bench.echo;
-    const requests = [requestBytes({ method: 'POST', path: '/echo', host, port, token, body: signBody(kid) })];
-    await measureLoad(bench, measurementOf(ECHO, connections), 1, { host, port, connections, requests, serverPid: pid });
-  }
+async function runRound(rows: readonly OperationRow[], fleet: Fleet, bench: Bench): Promise<void> {
+  for (const served of fleet.all) await settle(bench, served);
+  await measureEcho(bench, fleet);
   const measured = new Set<RawName>();
   for (const row of rows) {
     if (row.raw !== undefined && !measured.has(row.raw)) await measureRaw(bench, row.raw);
     if (row.raw !== undefined) measured.add(row.raw);
     // The most connections first: they are what the ratios are of, and follow their primitive at once.
-    for (const connections of row.connections.toReversed()) await measureRow(bench, world, service, row, connections);
+    for (const connections of row.connections.toReversed()) await measureRow(bench, fleet.of(row.log), row, connections);
   }
 }
 
-async function settle({ load, windowMs }: Bench, world: World, { host, port, pid }: ServiceUnderTest): Promise<void> {
+async function settle({ load, windowMs }: Bench, { world, service: { host, port, pid } }: Served): Promise<void> {
   const requests = [world.request('POST', '/sign', signBody(await world.sharedKey('ed25519')))];
   await load.ask({ host, port, requests, serverPid: pid, connections: 64, warmUpMs: 0, until: { ms: SETTLING_WINDOWS * windowMs } });
 }
 
-async function measureRow(bench: Bench, world: World, { host, port, pid }: ServiceUnderTest, row: OperationRow, connections: number): Promise<void> {
+/** It is sent what a signature is asked for with. */
+async function measureEcho(bench: Bench, { all: [served] }: Fleet): Promise<void> {
+  if (served === undefined) return;
+  const { world, service: { host, token } } = served;
+  const { pid, port } = bench.echo;
+  const requests = [requestBytes({ method: 'POST', path: '/echo', host, port, token, body: signBody(await world.sharedKey('ed25519')) })];
+  for (const connections of ECHO_CONNECTIONS) await measureLoad(bench, measurementOf(ECHO, connections), 1, { host, port, connections, requests, serverPid: pid });
+}
+
+async function measureRow(bench: Bench, { world, service: { host, port, pid } }: Served, row: OperationRow, connections: number): Promise<void> {
   const requests = await row.prepare(world);
   await measureLoad(bench, measurementOf(row.name, connections), row.items, {
     host, port, connections, requests, serverPid: pid, ...(row.refusalMark !== undefined && { refusalMark: row.refusalMark }),

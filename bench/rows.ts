@@ -1,5 +1,6 @@
 import type { RawName } from './raw.ts';
 import type { World } from './world.ts';
+import type { Durability } from './service-under-test.ts';
 import { pathOf, signBody, times } from './world.ts';
 
 /** One operation, measured over HTTP. */
@@ -9,6 +10,8 @@ export interface OperationRow {
   readonly connections: readonly number[];
   /** Operations in one request. */
   readonly items: number;
+  /** The file log of the service that answers, and what its answers wait for; left out, the log is in RAM. */
+  readonly log?: Durability;
   /** The primitive it is held against. */
   readonly raw?: RawName;
   /** What no body of a good answer contains. */
@@ -37,10 +40,14 @@ const ITEM_ERROR = '"error"';
 /** Every operation of the service, in the order in which they are measured and shown. */
 export const operationRows: readonly OperationRow[] = [
   { name: 'sign ed25519', connections: SINGLE, items: 1, raw: 'Ed25519 sign', prepare: (world) => signs(world, ED25519) },
+  { name: 'sign ed25519, disk', log: 'disk', connections: SINGLE, items: 1, raw: 'Ed25519 sign', prepare: (world) => signs(world, ED25519) },
+  { name: 'sign ed25519, os', log: 'os', connections: SINGLE, items: 1, raw: 'Ed25519 sign', prepare: (world) => signs(world, ED25519) },
   { name: 'sign hybrid', connections: SINGLE, items: 1, raw: 'ML-DSA-65 sign', prepare: (world) => signs(world, HYBRID) },
+  { name: 'sign hybrid, disk', log: 'disk', connections: SINGLE, items: 1, raw: 'ML-DSA-65 sign', prepare: (world) => signs(world, HYBRID) },
   { name: 'sign ml-dsa', connections: SINGLE, items: 1, raw: 'ML-DSA-65 sign', prepare: (world) => signs(world, 'ml-dsa') },
   { name: 'sign composite', connections: SINGLE, items: 1, raw: 'composite sign', prepare: (world) => signs(world, 'mldsa65-ed25519-sha512') },
   { name: 'sign batch ed25519', connections: BATCH, items: BATCH_ITEMS, raw: 'Ed25519 sign', refusalMark: ITEM_ERROR, prepare: (world) => signBatches(world, ED25519) },
+  { name: 'sign batch ed25519, disk', log: 'disk', connections: BATCH, items: BATCH_ITEMS, raw: 'Ed25519 sign', refusalMark: ITEM_ERROR, prepare: (world) => signBatches(world, ED25519) },
   { name: 'verify ed25519', connections: SINGLE, items: 1, raw: 'Ed25519 verify', refusalMark: WRONG, prepare: (world) => verifies(world, ED25519) },
   { name: 'verify hybrid', connections: SINGLE, items: 1, raw: 'ML-DSA-65 verify', refusalMark: WRONG, prepare: (world) => verifies(world, HYBRID) },
   { name: 'verify batch ed25519', connections: BATCH, items: BATCH_ITEMS, raw: 'Ed25519 verify', refusalMark: WRONG, prepare: (world) => verifyBatches(world, ED25519) },
@@ -53,6 +60,7 @@ export const operationRows: readonly OperationRow[] = [
   { name: 'token', connections: SINGLE, items: 1, prepare: async (world) => [world.request('GET', '/token')] },
   // Last, as the store only grows from here on.
   { name: 'create hybrid', connections: SINGLE, items: 1, raw: 'hybrid key pairs', prepare: async (world) => [world.request('POST', '/keys', { tenant: 'core', purpose: 'bench', alg: HYBRID })] },
+  { name: 'create hybrid, disk', log: 'disk', connections: SINGLE, items: 1, raw: 'hybrid key pairs', prepare: async (world) => [world.request('POST', '/keys', { tenant: 'core', purpose: 'bench', alg: HYBRID })] },
   { name: 'rotate hybrid', connections: SINGLE, items: 1, raw: 'hybrid key pairs', prepare: (world) => rotates(world, HYBRID) },
 ];
 

@@ -1,17 +1,17 @@
 import type { ChildProcess } from 'node:child_process';
+import type { Instance } from './instance.ts';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, openSync, closeSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, openSync, closeSync, rmSync, writeFileSync } from 'node:fs';
 import { randomBytes } from 'node:crypto';
 import { devNull, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
-import { fileURLToPath } from 'node:url';
 import { scopes } from '../src/core/macaroon/caveats.ts';
 import { deriveMacaroonKey, mint } from '../src/core/macaroon/chain.ts';
 import { encodeToken } from '../src/core/macaroon/codec.ts';
+import { LAUNCHER, launcherEnvironment } from './launcher.ts';
 
-const LAUNCHER = fileURLToPath(new URL('../bin/ron-kms', import.meta.url));
 const ROOT_KEY_ID = 'bench';
 const SECRET_BYTES = 32;
 const TOKEN_LIFE_MS = 24 * 3_600_000;
@@ -19,6 +19,9 @@ const TOKEN_LIFE_MS = 24 * 3_600_000;
 /** The one tenant and purpose of the bench. */
 export const TENANT = 'core';
 export const PURPOSE = 'bench';
+
+/** What an answer waits for where the log is a file, as `audit.durability` has it. */
+export type Durability = 'disk' | 'os';
 
 /** The product as it is started: its launcher, its token check, its log lines; only the rate limit is off. */
 export interface ServiceUnderTest {
@@ -30,56 +33,55 @@ export interface ServiceUnderTest {
   /** From the spawn to the line that says where it listens. */
   readonly startedInMs: number;
   stop(): Promise<void>;
+  /** As a crash ends it. */
+  kill(): Promise<void>;
 }
 
 export interface StartOptions {
   readonly signal: AbortSignal;
   /** Where V8 keeps compiled code; left out, the launcher's own place. */
   readonly compileCache?: string;
+  /** The log it writes; left out, the log lives in RAM. */
+  readonly log?: { readonly instance: Instance; readonly durability: Durability };
+  /** Where its log lines go; left out, nowhere. */
+  readonly linesPath?: string;
 }
 
-export async function startServiceUnderTest({ signal, compileCache }: StartOptions): Promise<ServiceUnderTest> {
+export async function startServiceUnderTest({ signal, compileCache, log, linesPath = devNull }: StartOptions): Promise<ServiceUnderTest> {
   const directory = mkdtempSync(join(tmpdir(), 'ron-kms-bench-'));
   const secret = randomBytes(SECRET_BYTES);
   const keysetPath = join(directory, 'keyset.json');
   writeFileSync(keysetPath, JSON.stringify({ keys: [{ id: ROOT_KEY_ID, secret_b64: secret.toString('base64') }] }), { mode: 0o600 });
-  const logFd = openSync(devNull, 'w');
+  const linesFd = openSync(linesPath, 'w');
 
   const spawnedAt = performance.now();
   const child = spawn(LAUNCHER, [
-    'serve', '--profile', 'micronode', '--bind-addr', '127.0.0.1:0', '--metrics-addr', '127.0.0.1:0', '--json',
+    'serve', ...whereTheLogIs(log), '--bind-addr', '127.0.0.1:0', '--metrics-addr', '127.0.0.1:0', '--json',
     '--auth-keyset-path', keysetPath, '--security-sign-rate-limit-rps', '0',
-  ], { cwd: directory, env: environment(compileCache), stdio: ['ignore', 'pipe', logFd], signal });
-  closeSync(logFd);
+  ], { cwd: directory, env: launcherEnvironment(compileCache), stdio: ['ignore', 'pipe', linesFd], signal });
+  closeSync(linesFd);
   // An abort is an error of the child too; whoever waits for the service hears of it by its end.
   child.on('error', () => undefined);
   const exited = once(child, 'exit').catch(() => undefined);
-  const stop = async (): Promise<void> => {
-    child.kill('SIGTERM');
+  const end = async (how: NodeJS.Signals): Promise<void> => {
+    child.kill(how);
     await exited;
     rmSync(directory, { recursive: true, force: true });
   };
+  const stop = (): Promise<void> => end('SIGTERM');
   try {
     const line = await firstLine(child);
     const startedInMs = performance.now() - spawnedAt;
     const url = new URL((JSON.parse(line) as { api_url: string }).api_url);
-    return { pid: child.pid ?? 0, host: url.hostname, port: Number(url.port), token: tokenOf(secret), startedInMs, stop };
+    return { pid: child.pid ?? 0, host: url.hostname, port: Number(url.port), token: tokenOf(secret), startedInMs, stop, kill: () => end('SIGKILL') };
   } catch (fault) {
     await stop();
     throw fault;
   }
 }
 
-/** The flags that the launcher gives to node, for a process that is to be like the service. */
-export function launcherFlags(): readonly string[] {
-  const line = readFileSync(LAUNCHER, 'utf8').split('\n').find((text) => text.startsWith('exec ')) ?? '';
-  return line.match(/(?<= )--[\w=-]+/g) ?? [];
-}
-
-/** Without the settings of whoever runs the bench. */
-function environment(compileCache: string | undefined): NodeJS.ProcessEnv {
-  const own = Object.entries(process.env).filter(([name]) => !name.startsWith('RON_KMS_') && name !== 'NODE_COMPILE_CACHE');
-  return { ...Object.fromEntries(own), ...(compileCache !== undefined && { NODE_COMPILE_CACHE: compileCache }) };
+function whereTheLogIs(log: StartOptions['log']): readonly string[] {
+  return log === undefined ? ['--profile', 'micronode'] : ['--config', log.instance.configPath, '--audit-durability', log.durability, '--pq-verify-mode', 'or'];
 }
 
 function tokenOf(secret: Buffer): string {

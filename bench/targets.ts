@@ -1,3 +1,4 @@
+import type { LargeLog } from './large-log.ts';
 import type { Memory } from './memory.ts';
 import type { Samples } from './rounds.ts';
 import type { StartUp } from './start-up.ts';
@@ -10,11 +11,12 @@ export interface Facts {
   readonly samples: Samples;
   readonly startUp: StartUp | undefined;
   readonly memory: Memory | undefined;
+  readonly largeLog: LargeLog | undefined;
 }
 
 interface Target {
   readonly what: string;
-  readonly unit: '' | 'ms' | 'MiB';
+  readonly unit: '' | 'ms' | 'MiB' | 'entries/s';
   /** Undefined when the measurements it takes were left out. */
   readonly figure: (facts: Facts) => number | undefined;
   /** The same ratio of processor times, to be read beside it where the machine is shared. */
@@ -45,8 +47,12 @@ const p95 = (measurement: string, below: number): Target =>
 /** Ratios, as the machine is whatever it is; latencies and sizes with room for a slow one. */
 const targets: readonly Target[] = [
   ratio(measurementOf('sign ed25519', 64), measurementOf(ECHO, 64), 0.28),
+  ratio(measurementOf('sign ed25519, disk', 64), measurementOf(ECHO, 64), 0.22),
+  ratio(measurementOf('sign ed25519, os', 64), measurementOf(ECHO, 64), 0.24),
   ratio(measurementOf('sign hybrid', 64), rawMeasurementOf('ML-DSA-65 sign'), 0.85),
+  ratio(measurementOf('sign hybrid, disk', 64), rawMeasurementOf('ML-DSA-65 sign'), 0.8),
   ratio(measurementOf('sign batch ed25519', 4), rawMeasurementOf('Ed25519 sign'), 0.65),
+  ratio(measurementOf('sign batch ed25519, disk', 4), rawMeasurementOf('Ed25519 sign'), 0.45),
   ratio(measurementOf('wrap x-wing', 64), rawMeasurementOf('X-Wing seal'), 0.6),
   p95(measurementOf('sign ed25519', 1), 1),
   p95(measurementOf('verify ed25519', 1), 1),
@@ -57,6 +63,11 @@ const targets: readonly Target[] = [
   { what: 'start-up: first, nothing compiled', unit: 'ms', figure: ({ startUp }) => startUp?.coldMs, bound: { below: 500 } },
   { what: 'memory: highest RSS', unit: 'MiB', figure: ({ memory }) => memory && highestOf(memory), bound: { below: 256 } },
   { what: 'memory: second half / first half', unit: '', figure: ({ memory }) => memory && growthOf(memory), bound: { below: 1.1 } },
+  { what: 'large log: start-up', unit: 'ms', figure: ({ largeLog }) => largeLog?.startedInMs, bound: { below: 2000 } },
+  { what: 'large log: RSS / that of a small log', unit: '', figure: ({ largeLog }) => largeLog && largeLog.rssMib / largeLog.smallRssMib, bound: { below: 1.1 } },
+  ...[[1, 200_000], [2, 350_000]].map(([jobs = 0, atLeast = 0]): Target => ({
+    what: `audit verify, jobs ${jobs}`, unit: 'entries/s', figure: ({ largeLog }) => largeLog?.checks.find((check) => check.jobs === jobs)?.perSecond, bound: { atLeast },
+  })),
 ];
 
 export function targetLines(facts: Facts): readonly TargetLine[] {
