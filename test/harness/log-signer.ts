@@ -1,7 +1,8 @@
 import type { KeyObject } from 'node:crypto';
 import type { VerifierKey } from '../../client/src/log/vkey.ts';
 import type { LogSigner } from '../../src/ports/log-signer.ts';
-import { createHmac, createPublicKey, generateKeyPairSync, sign } from 'node:crypto';
+import { createHmac, createPrivateKey, createPublicKey, generateKeyPairSync, sign } from 'node:crypto';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { formatCheckpoint } from '../../client/src/log/checkpoint.ts';
 import { cosignedMessage, encodeTimestamped } from '../../client/src/log/cosignature.ts';
 import { formatSignature } from '../../client/src/log/note.ts';
@@ -16,9 +17,16 @@ export interface TestSigner extends LogSigner {
 
 export const SIGNER_ORIGIN = 'ron-kms/01890000-0000-7000-8000-0000000010c5';
 
-export function createTestSigner(origin: string = SIGNER_ORIGIN): TestSigner {
-  const ed25519 = generateKeyPairSync('ed25519').privateKey;
-  const mlDsa = generateKeyPairSync('ml-dsa-44').privateKey;
+interface SignerKeys {
+  readonly ed25519: KeyObject;
+  readonly mlDsa: KeyObject;
+}
+
+function makeKeys(): SignerKeys {
+  return { ed25519: generateKeyPairSync('ed25519').privateKey, mlDsa: generateKeyPairSync('ml-dsa-44').privateKey };
+}
+
+export function createTestSigner(origin: string = SIGNER_ORIGIN, { ed25519, mlDsa }: SignerKeys = makeKeys()): TestSigner {
   const edKey = vkeyOf(origin, SIGNATURE_TYPE.ed25519, rawPublic(ed25519));
   const mlDsaKey = vkeyOf(origin, SIGNATURE_TYPE.mlDsa44Cosignature, rawPublic(mlDsa));
   const macKey = ed25519.export({ format: 'der', type: 'pkcs8' });
@@ -58,4 +66,15 @@ async function neverRotates(): Promise<never> {
 
 function rawPublic(privateKey: KeyObject): Buffer {
   return createPublicKey(privateKey).export({ format: 'raw-public' });
+}
+
+/** The keys in a file, made with it where it is not there: for processes that write one log. */
+export function signerFromFile(path: string): TestSigner {
+  if (!existsSync(path)) writeFileSync(path, JSON.stringify(exported(makeKeys())), { mode: 0o600 });
+  const [ed25519, mlDsa] = (JSON.parse(readFileSync(path, 'utf8')) as [string, string]).map((pem) => createPrivateKey(pem)) as [KeyObject, KeyObject];
+  return createTestSigner(SIGNER_ORIGIN, { ed25519, mlDsa });
+}
+
+function exported({ ed25519, mlDsa }: SignerKeys): readonly (string | Buffer)[] {
+  return [ed25519, mlDsa].map((key) => key.export({ format: 'pem', type: 'pkcs8' }));
 }

@@ -115,8 +115,8 @@ export function createJournal(files: FileLayer, directory: string): Journal {
     async dropBelow(firstIndex) {
       for (const file of older.filter((one) => one.firstIndex < firstIndex)) {
         await files.unlink(file.path);
-        await files.sync(directory);
         older.splice(older.indexOf(file), 1);
+        await files.sync(directory);
       }
     },
     bytes: () => older.reduce((total, { bytes }) => total + bytes, open?.bytes ?? 0),

@@ -79,7 +79,8 @@ export function createCheckpointer({ storage, appender, body, signer, clock, opt
     return mine;
   };
 
-  const isCovered = (): boolean => !isOutdated && body.size() === (newest?.size ?? 0);
+  /** All is covered, and tidied up behind it. */
+  const isDone = (): boolean => !isMissed && !isOutdated && body.size() === (newest?.size ?? 0);
   const isSealDue = (): boolean => sealedSize === undefined || storage.journalBytes() > Math.max(options.sealBytes, JOURNAL_PER_STATE * stateBytes);
 
   const publish = async (head: SignedHead): Promise<void> => {
@@ -109,12 +110,13 @@ export function createCheckpointer({ storage, appender, body, signer, clock, opt
   };
 
   const cover = async (head: Head): Promise<void> => {
-    if (head.size === newest?.size && !isOutdated) return;
-    await writeTiles(head);
-    await publish(await sign(head));
+    if (head.size !== newest?.size || isOutdated) {
+      await writeTiles(head);
+      await publish(await sign(head));
+      isOutdated = false;
+      options.onCheckpoint?.('ok');
+    }
     isMissed = false;
-    isOutdated = false;
-    options.onCheckpoint?.('ok');
   };
 
   const make = async (withSeal: boolean): Promise<void> => {
@@ -138,7 +140,7 @@ export function createCheckpointer({ storage, appender, body, signer, clock, opt
   const run = async (withSeal: boolean): Promise<void> => {
     clearTimeout(timer);
     timer = undefined;
-    if (isCovered() && !withSeal) return;
+    if (isDone() && !withSeal) return;
     try {
       await make(withSeal || isSealDue());
     } catch (fault) {
@@ -158,7 +160,7 @@ export function createCheckpointer({ storage, appender, body, signer, clock, opt
   };
 
   const schedule = (): void => {
-    if (isStopped || waitingRuns > 0 || isCovered()) return;
+    if (isStopped || waitingRuns > 0 || isDone()) return;
     const isDue = !isMissed && (body.size() - (newest?.size ?? 0) >= options.everyOps || body.tail.bytes() >= storage.tailMaxBytes);
     if (isDue) runAside();
     else timer ??= setTimeout(runAside, INTERVAL_MS);

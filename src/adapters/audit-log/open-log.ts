@@ -97,6 +97,7 @@ export async function openLog(deps: LogDeps): Promise<Log> {
   };
   try {
     if (integrityFault === undefined && (await deps.mayBegin?.(log)) !== false) await begin(log, deps, { newest, sealedSize });
+    else appender.refuse();
   } catch (fault) {
     await end();
     throw fault;
