@@ -71,7 +71,7 @@ function requireUsable(caveats: readonly string[], parsed: Parsed, io: Io): void
   if (typeof left === 'string') throw new UsageError(`${flagOfFault[left] ?? left} is missing: a token without it is denied everywhere`);
   const nowMs = Date.now();
   if (left.expiresAtMs <= (left.notBeforeMs ?? nowMs)) throw new UsageError('--expires is over before the token is good');
-  if (left.expiresAtMs - (left.notBeforeMs ?? nowMs) > LIFETIME_USUAL_MS) {
+  if (left.expiresAtMs - Math.min(nowMs, left.firstNotBeforeMs ?? nowMs) > LIFETIME_USUAL_MS) {
     remark(parsed, io, `it lives ${inWords(left.expiresAtMs - nowMs)}, until ${formatRfc3339(left.expiresAtMs)}; a service takes at most auth.max_token_lifetime, 30 days unless set`);
   }
 }

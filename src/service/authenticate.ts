@@ -85,11 +85,11 @@ function readToken(macaroon: Macaroon, identity: TokenIdentity): ReadToken {
 }
 
 function checkTime(caveats: Caveats, nowMs: number, { maxTokenLifetimeMs, timeSkewToleranceMs }: AuthenticateDeps['limits']): void {
-  const { expiresAtMs, notBeforeMs } = caveats;
+  const { expiresAtMs, notBeforeMs, firstNotBeforeMs } = caveats;
   if (expiresAtMs + timeSkewToleranceMs < nowMs) throw unauthenticated('the token has expired');
   if (notBeforeMs !== undefined && notBeforeMs - timeSkewToleranceMs > nowMs) throw unauthenticated('the token is not yet valid');
   // Valid by now, if only by the tolerance: a not-before that lies a little ahead buys no longer life.
-  const lifetimeMs = expiresAtMs - Math.min(nowMs, notBeforeMs ?? nowMs);
+  const lifetimeMs = expiresAtMs - Math.min(nowMs, firstNotBeforeMs ?? nowMs);
   if (lifetimeMs > maxTokenLifetimeMs + timeSkewToleranceMs) throw new KmsError('NoCapability', { hint: 'the token lives longer than auth.max_token_lifetime' });
 }
 

@@ -85,3 +85,10 @@ test('a caveat more is a token that still works, and the narrowing cannot be tak
   expect([...(await reachOf(narrowed))].toSorted()).toEqual(['sign 0', 'token']);
   expect([...(await reachOf(narrow(narrowed, [`scope = ${scopes.join(',')}`, 'tenant = *', 'expires = 2999-01-01T00:00:00Z'])))].toSorted()).toEqual(['sign 0', 'token']);
 });
+
+test('a not-before added later makes a token that lives too long no shorter', async () => {
+  const tooOld = narrow(everywhere, ['not-before = 2020-01-01T00:00:00Z']);
+  for (const token of [tooOld, narrow(tooOld, [`not-before = ${inFuture(-HOUR_MS)}`]), narrow(narrow(everywhere, [`not-before = ${inFuture(-HOUR_MS)}`]), ['not-before = 2020-01-01T00:00:00Z'])]) {
+    expect(await reachOf(token)).toEqual(new Set());
+  }
+});

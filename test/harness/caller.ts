@@ -17,7 +17,7 @@ export function callerOf({ clientId = 'me', rootKeyId = 'root', tokenId = 't1', 
     identity: { clientId, rootKeyId, tokenId },
     actor: { client_id: clientId, root_key_id: rootKeyId, token_id: tokenId, via: 'tcp', peer },
     caveats: {
-      scopes: new Set(scopes), tenants: ['core'], purposes: [], algs: [], kids: [], expiresAtMs: Number.MAX_SAFE_INTEGER, notBeforeMs: undefined,
+      scopes: new Set(scopes), tenants: ['core'], purposes: [], algs: [], kids: [], expiresAtMs: Number.MAX_SAFE_INTEGER, notBeforeMs: undefined, firstNotBeforeMs: undefined,
       peers: [], certificates: [], rates: [], ...caveats,
     },
     caveatTexts: [], caveatNames: String, peer, via: 'tcp', corrId, requestId: 'request',

@@ -19,6 +19,8 @@ export interface Caveats {
   readonly kids: readonly Kid[];
   readonly expiresAtMs: number;
   readonly notBeforeMs: number | undefined;
+  /** The earliest of them: what a token's life is counted from, so that a later one added by its holder makes it no shorter. */
+  readonly firstNotBeforeMs: number | undefined;
   readonly peers: readonly BlockList[];
   /** SHA-256 of the client certificate, lower-case hex. */
   readonly certificates: readonly string[];
@@ -46,6 +48,7 @@ interface Draft {
   kids: Kid[];
   expiresAtMs: number | undefined;
   notBeforeMs: number | undefined;
+  firstNotBeforeMs: number | undefined;
   peers: BlockList[];
   certificates: string[];
   rates: RateCaveat[];
@@ -84,6 +87,7 @@ const caveatTable: Readonly<Record<string, (draft: Draft, value: string, positio
     const ms = parseRfc3339(value);
     if (ms === undefined) return false;
     draft.notBeforeMs = Math.max(ms, draft.notBeforeMs ?? ms);
+    draft.firstNotBeforeMs = Math.min(ms, draft.firstNotBeforeMs ?? ms);
     return true;
   },
   peer(draft, value) {
@@ -98,7 +102,7 @@ const caveatTable: Readonly<Record<string, (draft: Draft, value: string, positio
 export function readCaveats(texts: readonly string[]): Caveats | CaveatFault {
   const draft: Draft = {
     scopes: undefined, hasTenant: false, tenants: [], purposes: [], algs: [], kids: [],
-    expiresAtMs: undefined, notBeforeMs: undefined, peers: [], certificates: [], rates: [],
+    expiresAtMs: undefined, notBeforeMs: undefined, firstNotBeforeMs: undefined, peers: [], certificates: [], rates: [],
   };
   for (const [position, text] of texts.entries()) {
     const equals = text.indexOf(' = ');
