@@ -13,7 +13,7 @@ export interface ServeDeps {
   readonly version: Readonly<Record<string, string>>;
 }
 
-const LOG_BLOCK_BYTES = 8 * 1024;
+const LOG_BLOCK_CHARACTERS = 8 * 1024;
 /** When the reader is too slow, lines beyond this are dropped: the audit log is the record. */
 const LOG_WAITING_MAX_BYTES = 16 * 1024 * 1024;
 const STDERR = 2;
@@ -43,15 +43,27 @@ export function makeServeCommand({ stopped, version }: ServeDeps): Command {
 
 /** Lines are written in blocks, a few times a second: a line per operation is not a system call each. */
 function openLog() {
-  const destination = new sonicBoom.SonicBoom({ fd: STDERR, sync: false, minLength: LOG_BLOCK_BYTES, maxLength: LOG_WAITING_MAX_BYTES });
+  const destination = new sonicBoom.SonicBoom({ fd: STDERR, sync: false, maxLength: LOG_WAITING_MAX_BYTES });
   // A reader that has gone away stops the log, never the service; flushing to it would wait for ever.
   let isBroken = false;
   destination.on('error', () => { isBroken = true; });
-  const timer = setInterval(() => destination.flush(), FLUSH_MS).unref();
+  // Gathered here: sonic-boom would count the bytes of all that waits anew with each line.
+  let block = '';
+  const pass = (): void => {
+    if (block !== '') destination.write(block);
+    block = '';
+  };
+  const timer = setInterval(pass, FLUSH_MS).unref();
   return {
-    lines: createLogLines(destination),
+    lines: createLogLines({
+      write(line) {
+        block += line;
+        if (block.length >= LOG_BLOCK_CHARACTERS) pass();
+      },
+    }),
     close() {
       clearInterval(timer);
+      pass();
       if (!isBroken) destination.flushSync();
     },
   };
