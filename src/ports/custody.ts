@@ -2,11 +2,14 @@ import type { Aead, KeySpec, SignatureScheme } from '../core/algorithm/table.ts'
 import type { Envelope } from '../core/envelope/envelope.ts';
 import type { PublicPart, VersionRecord } from '../core/key/record.ts';
 
-interface GeneratedKey {
+export interface GeneratedKey {
   readonly publicParts: readonly PublicPart[];
   readonly attestationClass: string;
-  /** Stored in the record by the transaction that announces the version; safe at rest. */
-  readonly custodyBlob?: Buffer;
+  /**
+   * Gives the private parts sealed to the generation that makes the version, for the record of it; safe at rest.
+   * Called at most once. Left out where nothing is to be kept with the record.
+   */
+  readonly seal?: (generation: number) => Buffer;
 }
 
 /**

@@ -3,9 +3,26 @@ import type { VersionState } from '../core/key/lifecycle.ts';
 import type { KeyRecord } from '../core/key/record.ts';
 
 /** One mutation: everything in it is there after a crash, or nothing is. */
-interface Mutation {
-  readonly put: KeyRecord;
-  readonly operation?: OperationRecord;
+export interface Mutation {
+  /** Gives the record to keep. Called once, as `commit` is, with the generation that this mutation will have: private parts are sealed to it. */
+  readonly put: (generation: number) => KeyRecord;
+  readonly operation?: Omit<OperationRecord, 'key'>;
+  /** The index of its intent in the log, by which start-up knows what of the intents left open was done. */
+  readonly intent?: number;
+}
+
+/** A mutation as the store took it. */
+export interface Committed {
+  readonly generation: number;
+  readonly key: KeyRecord;
+}
+
+/** What of a store is not as the service left it. */
+export interface StoreFault {
+  /** In words for the operator. */
+  readonly what: string;
+  /** Versions whose records do not authenticate; a key that has one is not found. */
+  readonly kids: ReadonlySet<string>;
 }
 
 /** What a mutation made, kept so that a retry with its `op_id` gets the same answer. */
@@ -44,17 +61,25 @@ export interface KeyStore {
   find(base: string): Promise<KeyRecord | undefined>;
   /** Keys in the order of their creation. */
   list(query: KeyQuery): Promise<{ readonly keys: readonly KeyRecord[]; readonly next?: string }>;
-  /** Takes the mutation as a whole, durably where keys are durable, and gives the generation that it made: up by one with each. */
-  commit(mutation: Mutation): Promise<number>;
+  /** Takes the mutation as a whole, durably where keys are durable; throws `StoreUnavailable` when nothing of it was. The generation goes up by one with each. */
+  commit(mutation: Mutation): Promise<Committed>;
   findOperation(scope: string, nowMs: number): Promise<OperationRecord | undefined>;
   /**
    * The next nonce of an AEAD version, counted from 1; or the asked one, when it is above the last and
    * at most 2^32 beyond it. Undefined when it is not. Never gives a value twice, crashes included.
+   * `reserve`: those set aside durably are used up, or end before it.
    */
-  takeNonce(kid: string, asked: bigint | undefined): Promise<bigint | undefined>;
+  takeNonce(kid: string, asked: bigint | undefined): Promise<bigint | 'reserve' | undefined>;
+  /** Sets nonces aside durably, up to beyond the asked one. A mutation of its own: gives its generation. */
+  reserveNonces(kid: string, asked: bigint | undefined, intent?: number): Promise<number>;
   /** Erasures and rotations whose time has come. */
   due(nowMs: number): Promise<readonly DueWork[]>;
   /** That of the last mutation taken. */
   generation(): number;
+  /** The intents of the mutations above a generation, by generation: what start-up settles the log's open ones with. */
+  intentsAbove(generation: number): Promise<ReadonlyMap<number, number | undefined>>;
+  /** What the check at the start, and every read since, has found; undefined while all is well. */
+  integrity(): StoreFault | undefined;
   isReady(): boolean;
+  close(): Promise<void>;
 }

@@ -94,7 +94,7 @@ export function makeChangeKey({ authorise, mutate, documents, clock, make, destr
       const isMeant = ({ version }: VersionRecord): boolean => (request.kid.version ?? version) === version && admitsKid(call.caller.caveats, key, version);
       return moveVersions(key, name, isMeant, { nowMs: clock.wallMs(), afterMs });
     };
-    return mutate(call, mutation(call, 'kms:destroy', request, { check: move, change: (key) => ({ key: move(key) }), answer: (key) => documents.of(key, call.caller.caveats) }));
+    return mutate(call, mutation(call, 'kms:destroy', request, { check: move, change: (key) => ({ put: fixed(move(key)) }), answer: (key) => documents.of(key, call.caller.caveats) }));
   };
 
   return {
@@ -103,7 +103,7 @@ export function makeChangeKey({ authorise, mutate, documents, clock, make, destr
         change: ({ rotateAfterMs, ...key }) => {
           const schedule = request.rotateAfterMs === undefined ? rotateAfterMs : request.rotateAfterMs;
           return {
-            key: { ...key, ...(request.labels && { labels: request.labels }), ...(schedule !== undefined && schedule !== null && { rotateAfterMs: schedule }) },
+            put: fixed({ ...key, ...(request.labels && { labels: request.labels }), ...(schedule !== undefined && schedule !== null && { rotateAfterMs: schedule }) }),
           };
         },
         answer: (key) => documents.of(key, call.caller.caveats),
@@ -130,6 +130,11 @@ export function makeChangeKey({ authorise, mutate, documents, clock, make, destr
   };
 }
 
+/** A record that does not depend on the generation. */
+export function fixed(key: KeyRecord): Change['put'] {
+  return () => key;
+}
+
 /** A key that is held or gone as a whole is not brought back by a new version. */
 export async function requireRotatable(key: KeyRecord, { rules, policy }: { readonly rules: KeyRules; readonly policy: Policy }): Promise<void> {
   if (!key.versions.some(({ state }) => canUse(state))) throw new KmsError('KeyState', { hint: 'no version of this key is enabled' });
@@ -142,14 +147,16 @@ export function moveVersions(key: KeyRecord, transition: Transition, isMeant: (v
   let moved = 0;
   const versions = key.versions.map((record) => {
     if (!isMeant(record)) return record;
-    const { state, destroyAtMs, restoreTo, ...rest } = record;
+    const { state, destroyAtMs, restoreTo, custodyBlob, sealedGeneration, ...rest } = record;
     // What is due is as good as gone: it is erased, and no longer restored.
     const isDue = destroyAtMs !== undefined && destroyAtMs <= nowMs;
     const isOutOfTime = (transition === 'restore' && isDue) || (transition === 'erase' && !isDue);
     const next = isOutOfTime ? undefined : step({ state, ...(destroyAtMs !== undefined && { destroyAtMs }), ...(restoreTo && { restoreTo }) }, transition, nowMs + afterMs);
     if (next === undefined) return record;
     moved++;
-    return { ...rest, ...next };
+    // Of a destroyed version the private part goes with the record that says so.
+    const kept = next.state === 'destroyed' ? {} : { ...(custodyBlob && { custodyBlob }), ...(sealedGeneration !== undefined && { sealedGeneration }) };
+    return { ...rest, ...kept, ...next };
   });
   if (moved === 0) throw new KmsError('KeyState', { hint: `no version in question can be changed by ${transition}` });
   return { ...key, versions };

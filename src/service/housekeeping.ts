@@ -13,7 +13,7 @@ import type { MakeVersion } from './make-version.ts';
 import type { Mutate } from './mutate.ts';
 import { KmsError } from '../core/errors.ts';
 import { specOf } from '../core/algorithm/table.ts';
-import { moveVersions, requireRotatable } from './change-key.ts';
+import { fixed, moveVersions, requireRotatable } from './change-key.ts';
 
 export interface HousekeepingDeps {
   readonly store: KeyStore;
@@ -57,10 +57,10 @@ export function makeHousekeeping({ store, custody, mutate, make, clocks, report 
       },
       change: async () => {
         const subject = await find(call, base, eraseVersion);
-        const key = erased(subject);
+        const put = fixed(erased(subject));
         // Gone before the record says so: a crash in between erases again, and forgets nothing.
         await custody.erase(subject.version);
-        return { key };
+        return { put };
       },
       answer: () => undefined,
     });

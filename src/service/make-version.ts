@@ -17,16 +17,25 @@ export function makeMakeVersion({ custody, clock }: { readonly custody: Custody;
     const number = before.versions.length + 1;
     const kid = kidText(before.base, number);
     const spec = specOf(before.alg, before.parameterSet);
+    const { publicParts, attestationClass, seal } = await custody.generate(kid, spec);
     const version: VersionRecord = {
       version: number,
       kid,
       kidHash: blake3Hex(kid).slice(0, KID_HASH_DIGITS),
       state: 'enabled',
       createdAtMs: clock.wallMs(),
-      ...(await custody.generate(kid, spec)),
+      attestationClass,
+      publicParts,
     };
-    const key = { ...before, versions: [...before.versions, version] };
-    call.subject = { key, version, spec };
-    return { key, undo: () => custody.erase(version) };
+    const withVersion = (last: VersionRecord): KeyRecord => {
+      const key = { ...before, versions: [...before.versions, last] };
+      call.subject = { key, version: last, spec };
+      return key;
+    };
+    withVersion(version);
+    return {
+      put: (generation) => withVersion(seal === undefined ? version : { ...version, custodyBlob: seal(generation), sealedGeneration: generation }),
+      undo: () => custody.erase(version),
+    };
   };
 }

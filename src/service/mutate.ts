@@ -1,7 +1,7 @@
 import type { KeyRecord } from '../core/key/record.ts';
 import type { AuditLog } from '../ports/audit-log.ts';
 import type { Clock } from '../ports/clock.ts';
-import type { KeyStore, OperationRecord } from '../ports/key-store.ts';
+import type { Committed, KeyStore, OperationRecord } from '../ports/key-store.ts';
 import type { Anchoring } from './anchoring.ts';
 import type { Call, Subject } from './call.ts';
 import type { InFlight } from './in-flight.ts';
@@ -14,7 +14,8 @@ import { currentVersion } from '../core/key/record.ts';
 import { eventOf } from './call.ts';
 
 export interface Change {
-  readonly key: KeyRecord;
+  /** The record to keep, once the generation that makes it is known. */
+  readonly put: (generation: number) => KeyRecord;
   /** Undoes what was made outside the store, when the store does not take the change. */
   readonly undo?: () => Promise<void>;
 }
@@ -55,10 +56,10 @@ const FLUSHED = { mustFlush: true };
 export function makeMutate({ store, log: { audit, outcomes }, anchoring, clock, signing, requireWritable }: MutateDeps): Mutate {
   const oneAtATime = makeTurnstile();
 
-  const commit = async <T>(mutation: Mutation<T>, operation: PendingOperation | undefined): Promise<Committed> => {
-    const { key, undo } = await signing.run(mutation.change);
+  const commit = async <T>(mutation: Mutation<T>, operation: PendingOperation | undefined, intent: number): Promise<Committed> => {
+    const { put, undo } = await signing.run(mutation.change);
     try {
-      return { key, generation: await store.commit({ put: key, ...(operation && { operation: { ...operation, key } }) }) };
+      return await store.commit({ put, intent, ...(operation && { operation }) });
     } catch (fault) {
       await undo?.();
       throw fault;
@@ -68,10 +69,10 @@ export function makeMutate({ store, log: { audit, outcomes }, anchoring, clock, 
   const apply = async <T>(call: Call, mutation: Mutation<T>, operation: PendingOperation | undefined, inputHash: string): Promise<T> => {
     requireWritable();
     await mutation.check();
-    await audit.append([eventOf(call, { inputHash, result: 'intent' })], FLUSHED);
+    const { firstIndex: intent } = await audit.append([eventOf(call, { inputHash, result: 'intent' })], FLUSHED);
     call.isLogged = true;
     // A crash from here on leaves the intent open: start-up holds it against the store and settles it.
-    const { key, generation } = await commit(mutation, operation).catch(async (fault: unknown) => {
+    const { key, generation } = await commit(mutation, operation, intent).catch(async (fault: unknown) => {
       const refusal = KmsError.from(fault);
       await outcomes.append(eventOf(call, { inputHash, result: refusal.code, reason: refusal.hint }));
       throw refusal;
@@ -102,12 +103,6 @@ export function makeMutate({ store, log: { audit, outcomes }, anchoring, clock, 
 export function hashOfBody(body: Readonly<Record<string, unknown>>): string {
   const { policy_hints: _, ...logged } = body;
   return blake3Hex(canonicalJson(logged));
-}
-
-/** The key as the store has it, and the number of the mutation. */
-interface Committed {
-  readonly key: KeyRecord;
-  readonly generation: number;
 }
 
 /** An operation before it has made anything. */

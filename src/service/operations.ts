@@ -39,6 +39,7 @@ import { makeReadReceipt } from './read-receipt.ts';
 import { makeReadRecords } from './read-records.ts';
 import { makeReadToken } from './read-token.ts';
 import { createRefusals, noInput, refusedCallOf } from './refusals.ts';
+import { makeReserveNonces } from './reserve-nonces.ts';
 import { makeSealer } from './sealer.ts';
 import { makeSign } from './sign.ts';
 import { makeRewrap, makeUnwrap } from './unwrap.ts';
@@ -100,7 +101,8 @@ export function createOperations({ custody: { custody, publicKeys }, store, audi
   };
   const mutate = makeMutate({ store, log: { audit, outcomes }, anchoring: log.anchoring, clock, signing, requireWritable });
   const makeVersion = makeMakeVersion({ custody, clock });
-  const sealer = makeSealer({ custody, store, publicKeys, kemAead: config.kemAead });
+  const reserveNonces = makeReserveNonces({ store, log: { audit, outcomes }, anchoring: log.anchoring, clock, random });
+  const sealer = makeSealer({ custody, store, publicKeys, reserveNonces, kemAead: config.kemAead });
   const unwrapDeps = { authorise, rules, signing, custody, audit };
 
   const create = makeCreateKey({ authorise, policy, rules, mutate, make: { version: makeVersion, random, clock }, documents });

@@ -3,6 +3,7 @@ import type { Custody } from '../ports/custody.ts';
 import type { KeyStore } from '../ports/key-store.ts';
 import type { PublicKeys } from '../ports/public-keys.ts';
 import type { Subject } from './call.ts';
+import type { ReserveNonces } from './reserve-nonces.ts';
 import { AEAD_NONCE_BYTES } from '../core/algorithm/table.ts';
 import { encodeEnvelope, envelopeHeader } from '../core/envelope/envelope.ts';
 import { KmsError } from '../core/errors.ts';
@@ -16,13 +17,25 @@ export interface SealerDeps {
   readonly custody: Custody;
   readonly store: KeyStore;
   readonly publicKeys: PublicKeys;
+  readonly reserveNonces: ReserveNonces;
   /** The AEAD of KEM envelopes: the first of `service.allowed_aeads`. */
   readonly kemAead: Aead;
 }
 
-export function makeSealer({ custody, store, publicKeys, kemAead }: SealerDeps): Sealer {
+export function makeSealer({ custody, store, publicKeys, reserveNonces, kemAead }: SealerDeps): Sealer {
+  /** The counter moves before the nonce is used: a crash in between skips it, and never gives it again. */
+  const takeNonce = async (subject: Subject, asked: bigint | undefined): Promise<bigint> => {
+    for (;;) {
+      const taken = await store.takeNonce(subject.version.kid, asked);
+      if (taken === undefined) throw new KmsError('NonceReuse', { hint: 'leave nonce_b64 out to get the next one' });
+      if (taken !== 'reserve') return taken;
+      await reserveNonces(subject, asked);
+    }
+  };
+
   return {
-    async seal({ version, spec }, plaintext, aad, nonce) {
+    async seal(subject, plaintext, aad, nonce) {
+      const { version, spec } = subject;
       if (spec.kind === 'kem') {
         const part = version.publicParts[0];
         if (part === undefined) throw new Error('a KEM version has a public part');
@@ -32,10 +45,7 @@ export function makeSealer({ custody, store, publicKeys, kemAead }: SealerDeps):
       }
       if (spec.kind !== 'aead') throw new Error('a signing key seals nothing');
       const header = envelopeHeader(version.kid, undefined, spec.aead);
-      // The counter moves before the nonce is used: a crash in between skips it, and never gives it again.
-      const taken = await store.takeNonce(version.kid, nonce && toCounter(nonce));
-      if (taken === undefined) throw new KmsError('NonceReuse', { hint: 'leave nonce_b64 out to get the next one' });
-      const iv = toNonce(taken);
+      const iv = toNonce(await takeNonce(subject, nonce && toCounter(nonce)));
       return encodeEnvelope(header, iv, await custody.sealAead(version, spec.aead, iv, Buffer.concat([header, aad]), plaintext));
     },
   };

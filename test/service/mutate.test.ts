@@ -30,7 +30,7 @@ async function open({ afterMutation = async () => undefined, requireWritable = (
 
 const change = (steps: Partial<Mutation<string>> = {}): Mutation<string> => ({
   place: [], body: { op_id: 'op' }, opId: undefined, base: KEY.base,
-  authorise: async () => undefined, check: async () => undefined, change: async () => ({ key: KEY }), answer: () => 'done', ...steps,
+  authorise: async () => undefined, check: async () => undefined, change: async () => ({ put: () => KEY }), answer: () => 'done', ...steps,
 });
 const keyOf = (i: number): KeyRecord => ({ ...KEY, base: `${KEY.base.slice(0, -2)}${10 + i}` });
 const nothing = async (): Promise<never> => { throw new Error('touched'); };
@@ -40,7 +40,7 @@ describe('a mutation', () => {
   test('is an intent before anything changes and an outcome before the answer, both flushed', async () => {
     const { log, mutate, entries, results } = await open();
     let seen: unknown[] = [];
-    await mutate(call(), change({ change: async () => { seen = await results(); return { key: KEY }; } }));
+    await mutate(call(), change({ change: async () => { seen = await results(); return { put: () => KEY }; } }));
     expect(seen).toEqual(['intent']);
     expect(await results()).toEqual(['intent', 'ok']);
     expect(log.asked.every(({ mustFlush }) => mustFlush)).toBe(true);
@@ -68,7 +68,7 @@ describe('a mutation', () => {
     const { mutate, log, store } = await open();
     let changes = 0;
     log.breakWith(code);
-    await expect(mutate(call(), change({ change: async () => { changes++; return { key: KEY }; } }))).rejects.toMatchObject({ code });
+    await expect(mutate(call(), change({ change: async () => { changes++; return { put: () => KEY }; } }))).rejects.toMatchObject({ code });
     expect([changes, store.generation()]).toEqual([0, 0]);
   });
 
@@ -98,7 +98,7 @@ describe('a mutation', () => {
 
   test('of many at once has its own generation, and they stand in the log in that order, whatever the log does', async () => {
     const { mutate, log, entries, outcomes } = await open();
-    const many = (from: number) => Promise.allSettled(Array.from({ length: 4 }, (_, i) => mutate(call(`op${from + i}`), change({ base: keyOf(from + i).base, change: async () => ({ key: keyOf(from + i) }) }))));
+    const many = (from: number) => Promise.allSettled(Array.from({ length: 4 }, (_, i) => mutate(call(`op${from + i}`), change({ base: keyOf(from + i).base, change: async () => ({ put: () => keyOf(from + i) }) }))));
     await many(0);
     log.breakWith('AuditUnavailable', { only: ({ result }) => result !== 'intent' });
     expect((await many(4)).map(({ status }) => status)).toEqual(Array.from({ length: 4 }, () => 'rejected'));

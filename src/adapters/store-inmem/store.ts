@@ -62,10 +62,12 @@ export function createInmemStore({ firstGeneration = 0 }: { readonly firstGenera
       return { keys: found };
     },
 
-    async commit(mutation) {
-      put(mutation.put);
-      if (mutation.operation !== undefined) keep(mutation.operation);
-      return ++generation;
+    async commit({ put: recordOf, operation }) {
+      const key = recordOf(generation + 1);
+      generation++;
+      put(key);
+      if (operation !== undefined) keep({ ...operation, key });
+      return { generation, key };
     },
 
     async findOperation(scope, nowMs) {
@@ -82,12 +84,24 @@ export function createInmemStore({ firstGeneration = 0 }: { readonly firstGenera
       return next;
     },
 
+    // Nothing outlives the process, so all that there are may be given out.
+    async reserveNonces() {
+      return generation;
+    },
+
     async due(nowMs) {
       return [...dated].flatMap((base) => dueOf(keys.get(base), nowMs));
     },
 
     generation: () => generation,
+    async intentsAbove() {
+      return new Map();
+    },
+    integrity: () => undefined,
     isReady: () => true,
+    async close() {
+      keys.clear();
+    },
   };
 }
 

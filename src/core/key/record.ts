@@ -20,6 +20,8 @@ export interface VersionRecord extends Life {
   readonly publicParts: readonly PublicPart[];
   /** What custody wants kept with the record to find the private part again; opaque, safe at rest. */
   readonly custodyBlob?: Buffer;
+  /** The generation that the blob is bound to. */
+  readonly sealedGeneration?: number;
 }
 
 /** What is known of a key; immutable, so a reader's copy never changes under it. */
