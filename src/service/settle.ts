@@ -1,34 +1,54 @@
 import type { AuditEvent } from '../core/log/entry.ts';
 import type { AuditLog } from '../ports/audit-log.ts';
-import type { KeyStore } from '../ports/key-store.ts';
 
 /** An intent that a crash left without its outcome: what of it the outcome repeats. */
 export interface OpenIntent {
+  /** Where it stands in the log. */
+  readonly index: number;
   readonly event: Omit<AuditEvent, 'result' | 'reason' | 'policy' | 'generation' | 'attestation' | 'detail'>;
 }
 
-/**
- * Holds the generation of a store that outlives the process against the last one in the log. A mutation is in the store
- * before its outcome is in the log, so the store may be ahead by the intents that are open: by how many, or undefined
- * when the two are at odds.
- */
-export function checkGeneration(logged: number, stored: number, openIntents: number): number | undefined {
-  const ahead = stored - logged;
-  return ahead >= 0 && ahead <= openIntents ? ahead : undefined;
+/** How an open intent ended: the generation that it made, or none. */
+export interface Settlement {
+  readonly intent: OpenIntent;
+  readonly generation: number | undefined;
 }
 
-const NONE_DONE = { result: 'Internal', reason: 'settled at start' } as const;
-const ALL_DONE = { result: 'ok', reason: 'settled at start' } as const;
-/** Some of several were carried out, and the generation does not tell which. Nobody was told that one was. */
-const SOME_DONE = { result: 'Internal', reason: 'settled at start; it may have been done' } as const;
+/** What the store has that the log does not tell of yet. */
+export interface Ahead {
+  /** The generation of the last outcome in the log. */
+  readonly logged: number;
+  /** That of the store. */
+  readonly stored: number;
+  /** The index of the intent behind each generation above `logged`. */
+  readonly intents: ReadonlyMap<number, number | undefined>;
+}
 
 /**
- * Writes the outcome of each open intent; `done` of them are in the store, by `checkGeneration`. Each entry
- * carries the generation, so that log and store agree from here on.
+ * Holds a store that outlives the process against the log. A mutation is in the store before its outcome is in the log,
+ * so the store may be ahead, by mutations whose intents are open and by no others. Gives how each open intent ended:
+ * those that were done first, in the order of their generations. Undefined when the two are at odds.
  */
-export async function settleIntents({ audit, store }: { readonly audit: AuditLog; readonly store: Pick<KeyStore, 'generation'> }, openIntents: readonly OpenIntent[], done: number): Promise<void> {
-  if (openIntents.length === 0) return;
-  const outcome = done === 0 ? NONE_DONE : done === openIntents.length ? ALL_DONE : SOME_DONE;
-  const generation = store.generation();
-  await audit.append(openIntents.map(({ event }) => ({ ...event, ...outcome, policy: undefined, generation })), { mustFlush: true });
+export function settlementsOf(openIntents: readonly OpenIntent[], { logged, stored, intents }: Ahead): readonly Settlement[] | undefined {
+  if (stored < logged) return undefined;
+  const left = new Map(openIntents.map((intent) => [intent.index, intent]));
+  const done: Settlement[] = [];
+  for (let generation = logged + 1; generation <= stored; generation++) {
+    const index = intents.get(generation);
+    const intent = index === undefined ? undefined : left.get(index);
+    if (intent === undefined) return undefined;
+    left.delete(intent.index);
+    done.push({ intent, generation });
+  }
+  return [...done, ...Array.from(left.values(), (intent) => ({ intent, generation: undefined }))];
+}
+
+const REASON = 'settled at start';
+
+/** Writes the outcome of each open intent. */
+export async function settleIntents(audit: Pick<AuditLog, 'append'>, settlements: readonly Settlement[]): Promise<void> {
+  if (settlements.length === 0) return;
+  await audit.append(settlements.map(({ intent: { event }, generation }) => (
+    { ...event, result: generation === undefined ? 'Internal' : 'ok', reason: REASON, policy: undefined, generation }
+  )), { mustFlush: true });
 }

@@ -1,53 +1,72 @@
 import { describe, expect, onTestFinished, test } from 'vitest';
-import { checkGeneration, settleIntents } from '../../src/service/settle.ts';
+import type { OpenIntent } from '../../src/service/settle.ts';
+import { settleIntents, settlementsOf } from '../../src/service/settle.ts';
 import { openBreakableLog } from '../harness/breakable-log.ts';
 import { entriesFrom } from '../harness/entries.ts';
 
 const KID = 'core/audit/ed25519/01890000-0000-7000-8000-000000000001#v1';
-const intentOf = (opId: string) => ({
+const intentOf = (index: number, opId = String.fromCodePoint(97 + index)): OpenIntent => ({
+  index,
   event: {
-    op: 'rotate' as const, op_id: opId, corr_id: 'c', tenant: 'core', kid: KID, alg: 'ed25519', purpose: 'audit', input_hash: '00'.repeat(32),
+    op: 'rotate', op_id: opId, corr_id: 'c', tenant: 'core', kid: KID, alg: 'ed25519', purpose: 'audit', input_hash: '00'.repeat(32),
     actor: { client_id: 'me', root_key_id: 'root', token_id: 't', via: 'tcp' },
   },
 });
+const open = (...indices: readonly number[]): readonly OpenIntent[] => indices.map((index) => intentOf(index));
+/** Generations above the log's, each with its intent. */
+const intents = (first: number, ...indices: readonly (number | undefined)[]) => new Map(indices.map((index, i) => [first + i, index]));
 
-async function settled(openIntents: readonly ReturnType<typeof intentOf>[], done: number) {
+async function settled(openIntents: readonly OpenIntent[], done: readonly number[]) {
   const log = await openBreakableLog();
   onTestFinished(() => log.stop());
   const before = log.size();
-  await settleIntents({ audit: log, store: { generation: () => 9 } }, openIntents, done);
+  const settlements = settlementsOf(openIntents, { logged: 5, stored: 5 + done.length, intents: intents(6, ...done) });
+  await settleIntents(log, settlements ?? []);
   return { log, entries: await entriesFrom(log, before) };
 }
 
-describe('the generation of the store, held against the log', () => {
+describe('the store, held against the log', () => {
   test.each([
-    ['the same, nothing open', 5, 5, 0, 0], ['the same, with an intent that never came to anything', 5, 5, 1, 0], ['one ahead, with an open intent', 5, 6, 1, 1],
-    ['one ahead, two open', 5, 6, 2, 1], ['both of two', 5, 7, 2, 2],
-    ['behind: an older store was put back', 5, 4, 0, undefined], ['behind, with an open intent', 5, 4, 1, undefined],
-    ['ahead of a log that knows of nothing: the log was cut', 5, 6, 0, undefined], ['further ahead than intents are open', 5, 8, 2, undefined],
-  ] as const)('%s', (_what, logged, stored, open, ahead) => {
-    expect(checkGeneration(logged, stored, open)).toBe(ahead);
+    ['the same, nothing open', open(), 5, intents(6), []],
+    ['the same, with an intent that never came to anything', open(3), 5, intents(6), [[3, undefined]]],
+    ['one ahead, with an open intent', open(3), 6, intents(6, 3), [[3, 6]]],
+    ['one ahead, by the second of two open', open(3, 4), 6, intents(6, 4), [[4, 6], [3, undefined]]],
+    ['both of two, done in the other order', open(3, 4), 7, intents(6, 4, 3), [[4, 6], [3, 7]]],
+  ] as const)('%s: each intent has its outcome', (_what, openIntents, stored, done, outcomes) => {
+    expect(settlementsOf(openIntents, { logged: 5, stored, intents: done })?.map(({ intent, generation }) => [intent.index, generation])).toEqual(outcomes);
+  });
+
+  test.each([
+    ['behind: an older store was put back', open(), 4, intents(6)],
+    ['behind, with an open intent', open(3), 4, intents(6)],
+    ['ahead of a log that knows of nothing: the log was cut', open(), 6, intents(6, 3)],
+    ['ahead by an intent that is not open', open(3), 6, intents(6, 2)],
+    ['ahead by one intent twice', open(3), 7, intents(6, 3, 3)],
+    ['ahead by a mutation that names no intent', open(3), 6, intents(6, undefined)],
+  ] as const)('%s: at odds', (_what, openIntents, stored, done) => {
+    expect(settlementsOf(openIntents, { logged: 5, stored, intents: done })).toBeUndefined();
   });
 });
 
 describe('an intent that a crash left open', () => {
   test('that the store knows nothing of is entered as failed, under its own ids and key', async () => {
-    const { log, entries: [entry] } = await settled([intentOf('a')], 0);
-    expect(entry).toMatchObject({ ...intentOf('a').event, result: 'Internal', reason: 'settled at start', generation: 9, key_seq: 1 });
+    const { log, entries: [entry] } = await settled(open(0), []);
+    expect(entry).toMatchObject({ ...intentOf(0).event, result: 'Internal', reason: 'settled at start', key_seq: 1 });
+    expect(entry).not.toHaveProperty('generation');
     expect(log.asked).toMatchObject([{ mustFlush: true }]);
   });
 
-  test('that the store has carried out is entered as done', async () => {
-    const { entries } = await settled([intentOf('a'), intentOf('b')], 2);
-    expect(entries.map(({ op_id, result, generation }) => [op_id, result, generation])).toEqual([['a', 'ok', 9], ['b', 'ok', 9]]);
+  test('that the store has carried out is entered as done, with the generation that it made', async () => {
+    const { entries } = await settled(open(0, 1), [1, 0]);
+    expect(entries.map(({ op_id, result, generation }) => [op_id, result, generation])).toEqual([['b', 'ok', 6], ['a', 'ok', 7]]);
   });
 
-  test('among several of which some are done is not said to be done, nor said not to be', async () => {
-    const { entries } = await settled([intentOf('a'), intentOf('b')], 1);
-    expect(entries.map(({ result, reason }) => [result, reason])).toEqual(Array.from({ length: 2 }, () => ['Internal', 'settled at start; it may have been done']));
+  test('among several of which one is done: each is told apart', async () => {
+    const { entries } = await settled(open(0, 1), [1]);
+    expect(entries.map(({ op_id, result, generation }) => [op_id, result, generation])).toEqual([['b', 'ok', 6], ['a', 'Internal', undefined]]);
   });
 
   test('nothing open, nothing written', async () => {
-    expect((await settled([], 0)).log.asked).toEqual([]);
+    expect((await settled([], [])).log.asked).toEqual([]);
   });
 });
