@@ -8,6 +8,8 @@ declare module 'sodium-native' {
     readonly crypto_pwhash_ALG_ARGON2ID13: number;
     sodium_malloc(length: number): Buffer;
     sodium_memzero(buffer: Uint8Array): void;
+    sodium_memcmp(a: Uint8Array, b: Uint8Array): boolean;
+    crypto_generichash(out: Uint8Array, input: Uint8Array, key: Uint8Array): void;
     crypto_hash_sha256(out: Uint8Array, input: Uint8Array): void;
     randombytes_buf(buffer: Uint8Array): void;
     crypto_sign_seed_keypair(publicKey: Uint8Array, secretKey: Uint8Array, seed: Uint8Array): void;

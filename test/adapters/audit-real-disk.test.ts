@@ -110,7 +110,7 @@ describe('a process that writes the log', () => {
         // The last line may be cut.
         if (opId !== undefined && /^\d+-\d+-\d+$/.test(opId)) answered.set(Number(index), opId);
         if (answered.size < enough || child.killed) continue;
-        if (round === 0) await expect(openFileStorage(directory)).rejects.toThrow(`process ${child.pid} writes this log; stop it first`);
+        if (round === 0) await expect(openFileStorage(directory)).rejects.toThrow(`process ${child.pid} writes here; stop it first`);
         child.kill('SIGKILL');
       }
       await ended;

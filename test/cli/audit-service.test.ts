@@ -123,7 +123,7 @@ describe('with the service', () => {
   }, 60_000);
 
   test('prune wants it stopped first', async () => {
-    expect(await audit('prune --keep 0s --yes')).toMatchObject({ code: 1, err: expect.stringMatching(/process \d+ writes this log; stop it first/) });
+    expect(await audit('prune --keep 0s --yes')).toMatchObject({ code: 1, err: expect.stringMatching(/process \d+ writes here; stop it first/) });
   });
 });
 

@@ -88,7 +88,7 @@ describe('a log in files that is opened again', () => {
   test('twice at once is refused, and says by whom it is held', async () => {
     const directory = newDirectory();
     const { log } = await openAt(directory);
-    await expect(openAt(directory)).rejects.toThrow('this process has this log open already');
+    await expect(openAt(directory)).rejects.toThrow('this process has it open already');
     await log.append([eventOf('x')]);
     await log.stop();
     await (await openAt(directory)).log.stop();

@@ -88,7 +88,7 @@ test('whoever checks the files while the service writes them finds nothing wrong
 test('a second process on the same directory is refused, and told which one writes there', async () => {
   const instance = await instanceIn('shared');
   const service = await instance.start();
-  expect(await instance.startRefused()).toContain(`process ${service.pid} writes this log; stop it first`);
+  expect(await instance.startRefused()).toContain(`process ${service.pid} writes here; stop it first`);
   const { kid } = await createKey(service) as { kid: string };
   expect((await call(service, 'POST', '/sign', { kid, payload_b3: DIGEST })).status).toBe(200);
   await service.end('SIGKILL');

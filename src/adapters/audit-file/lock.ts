@@ -11,7 +11,7 @@ export interface Processes {
 const HOLDER = /^(\d{1,10}) (\S*)\n$/;
 
 /**
- * The one writer of a log says so in `lock`: its pid, and which of all processes with that pid it was. Of a process
+ * The one writer of a directory says so in `lock`: its pid, and which of all processes with that pid it was. Of a process
  * that is no more the lock is taken over. Gives what releases it; throws, naming the holder, when another one writes.
  */
 export async function takeLock(files: FileLayer, directory: string, processes: Processes): Promise<() => Promise<void>> {
@@ -42,7 +42,7 @@ function refuseWhileAlive(path: string, held: string, { lifeOf, ownPid }: Proces
   const pid = Number(pidText);
   // A lock that a crash left half written is nobody's.
   if (pidText === '' || lifeOf(pid) === undefined || lifeOf(pid) !== life) return;
-  throw new Error(pid === ownPid ? `${path}: this process has this log open already` : `${path}: process ${pid} writes this log; stop it first`);
+  throw new Error(pid === ownPid ? `${path}: this process has it open already` : `${path}: process ${pid} writes here; stop it first`);
 }
 
 function create(files: FileLayer, path: string, own: string): void {

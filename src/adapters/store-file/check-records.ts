@@ -1,0 +1,94 @@
+import type { DatabaseSync } from 'node:sqlite';
+import type { StoreFault } from '../../ports/key-store.ts';
+import type { KeyRing } from './mac-keys.ts';
+import type { Finding, History } from './protocol.ts';
+import { DIGEST_BYTES, isSameMac, noncesDigest, noncesMac, recordDigest, recordMac } from './authentication.ts';
+import { prepare } from './database.ts';
+
+/** How many are named; of the rest the number is told. */
+const NAMED_MAX = 3;
+
+/** Every record as it lies there, by its id: read while another thread reads the history. */
+export interface Scan {
+  readonly generations: Float64Array;
+  readonly digests: Uint8Array;
+  readonly findings: readonly Finding[];
+}
+
+/** Authenticates every record. Public parts are left out: they are held against the hash in their record whenever they are read. */
+export function scanRecords(database: DatabaseSync, ring: KeyRing): Scan {
+  const findings: Finding[] = [];
+  const [count, highest] = prepare(database, 'SELECT count(*), COALESCE(MAX(id), 0) FROM records').get() as unknown as [number, number];
+  const [changes] = prepare(database, 'SELECT COALESCE(MAX(id), 0) FROM changes').get() as unknown as [number];
+  const size = Math.min(highest, Math.max(count, changes)) + 1;
+  const generations = new Float64Array(size);
+  const digests = new Uint8Array(size * DIGEST_BYTES);
+  for (const row of prepare(database, 'SELECT id, kid, generation, content, sealed, epoch, mac FROM records').iterate()) {
+    const [id, kid, generation, content, sealed, epoch, mac] = row as unknown as [number, string, number, string, Uint8Array | null, string, Uint8Array];
+    const key = ring.of(epoch);
+    const digest = recordDigest(kid, generation, content);
+    if (key === undefined || !isSameMac(recordMac(key, id, digest, sealed), mac)) findings.push({ what: `the record of ${kid} was changed`, kid });
+    else if (id >= size) findings.push({ what: `the record of ${kid} was added`, kid });
+    else digests.set(digest, id * DIGEST_BYTES);
+    if (id < size) generations[id] = generation;
+  }
+  return { generations, digests, findings };
+}
+
+/** Holds what lies there against the history of it. Undefined when the two agree. */
+export function compare(database: DatabaseSync, ring: KeyRing, history: History, scan: Scan): StoreFault | undefined {
+  const findings = [...history.findings, ...scan.findings, ...differences(database, history, scan), ...checkNonces(database, ring, history)];
+  if (findings.length === 0) return undefined;
+  const kids = new Set(findings.flatMap(({ kid }) => kid ?? []));
+  const whats = [...new Set(findings.map(({ what }) => what))];
+  const named = whats.slice(0, NAMED_MAX).join('; ');
+  return { what: whats.length > NAMED_MAX ? `${named}; and ${whats.length - NAMED_MAX} more` : named, kids };
+}
+
+function differences(database: DatabaseSync, history: History, scan: Scan): readonly Finding[] {
+  const findings: Finding[] = [];
+  const known = new Set(scan.findings.map(({ kid }) => kid));
+  const length = Math.max(history.generations.length, scan.generations.length);
+  for (let id = 1; id < length; id++) {
+    const [expected = 0, found = 0] = [history.generations[id], scan.generations[id]];
+    if (expected === found && (expected === 0 || isSameDigest(history.digests, scan.digests, id))) continue;
+    const kid = kidOf(database, id);
+    if (known.has(kid)) continue;
+    const name = kid ?? `number ${id}`;
+    const what = found === 0 ? `the record of ${name} is missing` : expected === 0 ? `the record of ${name} was added` : `the record of ${name} is another one, of generation ${found}`;
+    findings.push({ what, kid });
+  }
+  return findings;
+}
+
+function isSameDigest(one: Uint8Array, other: Uint8Array, id: number): boolean {
+  const from = id * DIGEST_BYTES;
+  for (let at = from; at < from + DIGEST_BYTES; at++) if (one[at] !== other[at]) return false;
+  return true;
+}
+
+/** As the change that made it says, else the record itself; it is only shown, and kept from being used. */
+function kidOf(database: DatabaseSync, id: number): string | undefined {
+  const [kid] = (prepare(database, 'SELECT kid FROM changes WHERE record_id = ?1 AND kid IS NOT NULL UNION ALL SELECT kid FROM records WHERE id = ?1').get(id) ?? []) as unknown as [string?];
+  return kid;
+}
+
+function checkNonces(database: DatabaseSync, ring: KeyRing, { nonces }: History): readonly Finding[] {
+  const findings: Finding[] = [];
+  const left = new Map(nonces);
+  for (const row of prepare(database, 'SELECT n.record_id, r.kid, n.reserved_end, n.generation, n.epoch, n.mac FROM nonces n LEFT JOIN records r ON r.id = n.record_id').iterate()) {
+    const [id, kid, reservedEnd, generation, epoch, mac] = row as unknown as [number, string | null, string, number, string, Uint8Array];
+    const change = left.get(id);
+    left.delete(id);
+    const key = ring.of(epoch);
+    const digest = noncesDigest(kid ?? '', generation, reservedEnd);
+    const isOwn = key !== undefined && isSameMac(noncesMac(key, id, digest), mac);
+    if (isOwn && change?.generation === generation && digest.equals(change.digest)) continue;
+    findings.push({ what: `the nonces of ${kid ?? `record ${id}`} were changed`, kid: kid ?? undefined });
+  }
+  for (const id of left.keys()) {
+    const kid = kidOf(database, id);
+    findings.push({ what: `the nonces of ${kid ?? `record ${id}`} are missing`, kid });
+  }
+  return findings;
+}

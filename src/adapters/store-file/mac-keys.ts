@@ -1,0 +1,51 @@
+/** The keys that authenticate the rows, handed from the thread that has the root key to those that read the database. */
+import type { Secret } from '../../core/secret.ts';
+import sodium from 'sodium-native';
+import { REVEAL } from '../../core/reveal.ts';
+
+/** From what the key of an epoch is derived: the root key of that epoch. */
+export const STORE_MAC_INFO = 'ron-kms::ron-kms::store::mac';
+
+/** A key on its way to another thread: memory that both see, so that no copy stays in a message. */
+export interface KeyOnItsWay {
+  readonly epoch: string;
+  readonly bytes: SharedArrayBuffer;
+}
+
+export function handOver(epoch: string, key: Secret): KeyOnItsWay {
+  const bytes = new SharedArrayBuffer(key.read(REVEAL).length);
+  new Uint8Array(bytes).set(key.read(REVEAL));
+  return { epoch, bytes };
+}
+
+/** The keys by epoch, in locked memory of this thread. */
+export interface KeyRing {
+  /** Takes the key over: what it came in is zeroed. */
+  take(key: KeyOnItsWay): void;
+  of(epoch: string): Buffer | undefined;
+  /** All others are over: they are zeroed. */
+  keepOnly(epoch: string): void;
+}
+
+export function createKeyRing(keys: readonly KeyOnItsWay[]): KeyRing {
+  const ring = new Map<string, Buffer>();
+  const take = ({ epoch, bytes }: KeyOnItsWay): void => {
+    const passed = new Uint8Array(bytes);
+    const key = sodium.sodium_malloc(passed.length);
+    key.set(passed);
+    passed.fill(0);
+    ring.set(epoch, key);
+  };
+  for (const key of keys) take(key);
+  return {
+    take,
+    of: (epoch) => ring.get(epoch),
+    keepOnly(epoch) {
+      for (const [of, key] of ring) {
+        if (of === epoch) continue;
+        ring.delete(of);
+        sodium.sodium_memzero(key);
+      }
+    },
+  };
+}
