@@ -8,6 +8,7 @@ import { systemClock } from '../src/adapters/system/clock.ts';
 import { createLockedMemory } from '../src/adapters/system/locked-memory.ts';
 import { createSystemRandom } from '../src/adapters/system/random.ts';
 import { openAudit } from '../src/compose/audit.ts';
+import { openInstance } from '../src/compose/open-instance.ts';
 import { loadConfig } from '../src/config/load.ts';
 
 const BATCH = 512;
@@ -21,8 +22,9 @@ const KEYS = 1000;
 export async function fillLog({ configPath }: Instance, entries: number, signal: AbortSignal, progress: (line: string) => void): Promise<void> {
   const memory = createLockedMemory();
   const config = loadConfig({ file: { path: configPath, text: readFileSync(configPath, 'utf8') }, environment: {}, flags: { 'audit-durability': 'os' } });
+  const instance = await openInstance({ config, memory, environment: {}, credentialsDirectory: undefined });
   const { log } = await openAudit({
-    config, memory, clock: systemClock, random: createSystemRandom(), environment: {}, credentialsDirectory: undefined,
+    config, memory, instance, clock: systemClock, random: createSystemRandom(),
     signatures: createSignaturePrimitives({ memory, gate: createPoolGate(1), publicKeys: createPublicKeyCache(1) }),
   });
   try {
@@ -43,6 +45,7 @@ export async function fillLog({ configPath }: Instance, entries: number, signal:
     }
   } finally {
     await log.stop();
+    instance.rootKey.destroy();
   }
 }
 

@@ -22,7 +22,8 @@ import { flag, isOn } from '../cli/flags.ts';
 import { inEntries, startProgress } from '../cli/progress.ts';
 import { settingsWithDirectory } from './audit-command-directory.ts';
 import { parseDuration } from '../core/time.ts';
-import { LOG_FILES, openLogKeys } from './open-log-keys.ts';
+import { INSTANCE_FILES } from './open-instance.ts';
+import { openLogKeys } from './open-log-keys.ts';
 
 interface PruneJob {
   readonly directory: string;
@@ -36,7 +37,7 @@ export async function prune(parsed: Parsed, io: Io): Promise<number> {
   const before = beforeFrom(parsed);
   const config = settingsWithDirectory(parsed, io);
   const directory = resolve(io.cwd, config.settings['audit.dir']);
-  if (!existsSync(join(directory, LOG_FILES.identity))) throw new UsageError(`${directory} holds no log that was made with ron-kms init`);
+  if (!existsSync(join(directory, INSTANCE_FILES.identity))) throw new UsageError(`${directory} holds no log that was made with ron-kms init`);
   const archive = flag(parsed, 'archive');
   const job = { directory, before, archive: archive === undefined ? undefined : resolve(io.cwd, archive), isForReal: isOn(parsed, 'yes') };
   const storage = await openFileStorage(directory);

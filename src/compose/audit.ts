@@ -8,13 +8,16 @@ import type { Anchor } from '../ports/anchor.ts';
 import type { Clock } from '../ports/clock.ts';
 import type { LogSigner } from '../ports/log-signer.ts';
 import type { Random } from '../ports/random.ts';
+import type { Instance } from './open-instance.ts';
+import { join } from 'node:path';
 import { openFileStorage } from '../adapters/audit-file/storage.ts';
 import { openLog } from '../adapters/audit-log/open-log.ts';
 import { createMemoryStorage } from '../adapters/audit-memory/storage.ts';
-import { createMemoryLogSigner } from '../adapters/log-keys/open.ts';
+import { durableFile } from '../adapters/files/durable-file.ts';
+import { createMemoryLogSigner, openLogSigner } from '../adapters/log-keys/open.ts';
 import { lookAtAnchor } from '../service/anchoring.ts';
 import { anchorOf } from './anchor.ts';
-import { openLogKeys } from './open-log-keys.ts';
+import { INSTANCE_FILES } from './open-instance.ts';
 
 export interface AuditDeps {
   readonly config: Config;
@@ -22,8 +25,8 @@ export interface AuditDeps {
   readonly random: Random;
   readonly memory: LockedMemory;
   readonly signatures: Readonly<Record<SignatureSchemeName, SignaturePrimitive>>;
-  readonly environment: Readonly<Record<string, string | undefined>>;
-  readonly credentialsDirectory: string | undefined;
+  /** Undefined under amnesia. */
+  readonly instance: Instance | undefined;
 }
 
 /** The log of this service, its keys, and what is counted of it. */
@@ -77,10 +80,10 @@ export async function openAudit(deps: AuditDeps): Promise<OpenedAudit> {
   };
 }
 
-function openSigner({ config, clock, random, ...deps }: AuditDeps, directory: string | undefined): Promise<LogSigner> {
-  if (directory !== undefined) return openLogKeys({ config, ...deps });
-  const { signatures, memory } = deps;
-  return createMemoryLogSigner({ instanceId: random.uuidv7(), signatures, memory, keyOverlapMs: config.settings['audit.key_overlap'], nowMs: clock.wallMs() });
+function openSigner({ config: { settings }, clock, random, signatures, memory, instance }: AuditDeps, directory: string | undefined): Promise<LogSigner> {
+  const keyOverlapMs = settings['audit.key_overlap'];
+  if (directory === undefined || instance === undefined) return createMemoryLogSigner({ instanceId: random.uuidv7(), signatures, memory, keyOverlapMs, nowMs: clock.wallMs() });
+  return openLogSigner({ ...instance, file: durableFile(join(directory, INSTANCE_FILES.logKeys)), signatures, memory, keyOverlapMs });
 }
 
 function reasonOf(fault: unknown): string {

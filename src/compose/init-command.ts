@@ -12,17 +12,18 @@ import { EXIT } from '../cli/exit-codes.ts';
 import { makeInstance } from './init-files.ts';
 import { planFrom, requireFree } from './init-plan.ts';
 
-/** `ron-kms init`: what a service with a log on disk needs before its first start. It overwrites nothing. */
+/** `ron-kms init`: what a service with keys and a log on disk needs before its first start. It overwrites nothing. */
 export const initCommand: Command = {
   name: 'init',
   summary: 'Make a root key, the identity of a log, its keys, and settings to serve with',
   example: 'init --seal keyfile --dev-keyset',
   options: {
-    'audit-dir': { type: 'string' }, seal: { type: 'string' }, 'keyfile-path': { type: 'string' }, 'passphrase-env': { type: 'string' }, 'passphrase-fd': { type: 'string' },
+    'audit-dir': { type: 'string' }, 'sealed-dir': { type: 'string' }, seal: { type: 'string' }, 'keyfile-path': { type: 'string' }, 'passphrase-env': { type: 'string' }, 'passphrase-fd': { type: 'string' },
     config: { type: 'string' }, 'dev-keyset': { type: 'boolean' }, json: { type: 'boolean' },
   },
   about: {
     'audit-dir': 'where the log is to lie; ./kms-audit when left out',
+    'sealed-dir': 'where the keys are to lie, sealed; ./kms-sealed when left out',
     seal: 'what the root key lies under: passphrase (asked for), or keyfile',
     'keyfile-path': 'the key file to make; ./kms-root.key when left out',
     'passphrase-env': 'name of the variable with the passphrase',
@@ -65,12 +66,12 @@ function say(parsed: Parsed, io: Io, plan: InitPlan, { instanceId, keys, token }
   const origin = originOf(instanceId);
   const vkeys = keys.map(({ vkey, alg }) => ({ vkey, alg }));
   print(parsed, io, { instance_id: instanceId, origin, keys: vkeys, ...(token !== undefined && { token }) }, () => [
-    `${origin} is made; its log will lie in ${plan.auditDir}`, '',
+    `${origin} is made; its keys will lie in ${plan.sealedDir}, its log in ${plan.auditDir}`, '',
     'Pin these keys wherever the log is checked; take them from here, not from the service:',
     ...vkeys.map(({ vkey }) => `  ${vkey}`), '',
     plan.keyfilePath === undefined
-      ? 'Without the passphrase the log can be read and checked, and never be written again: keep a copy of it elsewhere.'
-      : `Without ${plan.keyfilePath} the log can be read and checked, and never be written again: keep a copy of it elsewhere.`, '',
+      ? 'Without the passphrase every key is lost, and the log can be read and checked only: keep a copy of it elsewhere.'
+      : `Without ${plan.keyfilePath} every key is lost, and the log can be read and checked only: keep a copy of it elsewhere.`, '',
     ...(token === undefined ? ['Set auth.keyset_path to the key set that ron-auth lends, or make one with ron-kms token new-keyset.', ''] : ['A day\'s token for tenant demo:', `  export RON_KMS_TOKEN=${token}`, '']),
     'Start it with:',
     `  ${startLine(plan, io)}`,
@@ -79,5 +80,5 @@ function say(parsed: Parsed, io: Io, plan: InitPlan, { instanceId, keys, token }
 
 function startLine({ seal, configPath, passphraseEnv }: InitPlan, { cwd }: Io): string {
   const serve = configPath === join(cwd, 'kms.toml') ? 'ron-kms serve' : `ron-kms serve --config ${configPath}`;
-  return seal === 'passphrase' && passphraseEnv === undefined ? `${serve} --backends-file-passphrase-env <variable>` : serve;
+  return seal === 'passphrase' && passphraseEnv === undefined ? `${serve}    (it asks for the passphrase; backends.file.passphrase_env or _fd give it without a terminal)` : serve;
 }

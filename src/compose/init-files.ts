@@ -1,3 +1,4 @@
+import type { RootKeys } from '../adapters/root-key/root-keys.ts';
 import type { Opener } from '../adapters/root-key/root-key.ts';
 import type { LogKey } from '../ports/audit-reader.ts';
 import type { Secret } from '../core/secret.ts';
@@ -12,6 +13,9 @@ import { makeLogKeys } from '../adapters/log-keys/open.ts';
 import { createDurably, durableFile, flushDirectory } from '../adapters/files/durable-file.ts';
 import { makeKeyfile } from '../adapters/root-key/keyfile.ts';
 import { makeRootKey, sealRootKey } from '../adapters/root-key/root-key.ts';
+import { FIRST_EPOCH, rootKeysOf } from '../adapters/root-key/root-keys.ts';
+import { DATABASE_NAME, openFileStore } from '../adapters/store-file/store.ts';
+import { systemProcesses } from '../adapters/system/processes.ts';
 import { systemClock } from '../adapters/system/clock.ts';
 import { createLockedMemory } from '../adapters/system/locked-memory.ts';
 import { createSystemRandom } from '../adapters/system/random.ts';
@@ -20,7 +24,7 @@ import { configKeys } from '../config/keys.ts';
 import { loadConfig } from '../config/load.ts';
 import { formatRfc3339 } from '../core/time.ts';
 import { mintDemoToken } from './demo-token.ts';
-import { LOG_FILES } from './open-log-keys.ts';
+import { INSTANCE_FILES } from './open-instance.ts';
 
 export interface Initialised {
   readonly instanceId: string;
@@ -47,12 +51,14 @@ export async function makeInstance(plan: InitPlan, passphrase: Secret | undefine
     made.push(path);
   };
   try {
-    made.push(...await makeDirectory(plan.auditDir));
+    made.push(...await makeDirectory(plan.auditDir, Object.values(INSTANCE_FILES).flatMap((name) => [name, `${name}.tmp`])));
+    made.push(...await makeDirectory(plan.sealedDir, [DATABASE_NAME, `${DATABASE_NAME}-wal`, `${DATABASE_NAME}-shm`, 'lock']));
     const keys = await makeKeys(plan, instanceId, passphrase, made);
     const token = plan.keysetPath === undefined ? undefined : await makeKeyset(plan.keysetPath, create);
     await create(plan.configPath, toml);
-    await create(join(plan.auditDir, LOG_FILES.identity), formatIdentity({ instanceId, createdAt: formatRfc3339(systemClock.wallMs()) }));
+    await create(join(plan.auditDir, INSTANCE_FILES.identity), formatIdentity({ instanceId, createdAt: formatRfc3339(systemClock.wallMs()) }));
     await flushDirectory(dirname(plan.auditDir));
+    await flushDirectory(dirname(plan.sealedDir));
     return { instanceId, keys, token };
   } catch (fault) {
     for (const path of made.toReversed()) await rm(path, { recursive: true, force: true }).catch(() => undefined);
@@ -61,23 +67,24 @@ export async function makeInstance(plan: InitPlan, passphrase: Secret | undefine
 }
 
 /** What to take back: the first directory that had to be made, or, where it was there and empty, what comes into it. */
-async function makeDirectory(path: string): Promise<readonly string[]> {
+async function makeDirectory(path: string, names: readonly string[]): Promise<readonly string[]> {
   const first = await mkdir(path, { recursive: true, mode: PRIVATE_DIRECTORY });
   await chmod(path, PRIVATE_DIRECTORY);
-  return first === undefined ? Object.values(LOG_FILES).flatMap((name) => [join(path, name), join(path, `${name}.tmp`)]) : [first];
+  return first === undefined ? names.map((name) => join(path, name)) : [first];
 }
 
-async function makeKeys({ auditDir, keyfilePath }: InitPlan, instanceId: string, passphrase: Secret | undefined, made: string[]): Promise<readonly LogKey[]> {
+async function makeKeys({ auditDir, sealedDir, keyfilePath }: InitPlan, instanceId: string, passphrase: Secret | undefined, made: string[]): Promise<readonly LogKey[]> {
   const memory = createLockedMemory();
   const signatures = createSignaturePrimitives({ memory, gate: createPoolGate(1), publicKeys: createPublicKeyCache(1) });
   const opener = await openerFor(keyfilePath, passphrase);
   const rootKey = makeRootKey(memory);
   try {
-    await durableFile(join(auditDir, LOG_FILES.rootKey)).replace(await sealRootKey(rootKey, instanceId, opener, memory));
+    await durableFile(join(auditDir, INSTANCE_FILES.rootKey)).replace(await sealRootKey(rootKey, instanceId, opener, memory));
     const signer = await makeLogKeys({
-      file: durableFile(join(auditDir, LOG_FILES.logKeys)), instanceId, rootKey, signatures, memory,
+      file: durableFile(join(auditDir, INSTANCE_FILES.logKeys)), instanceId, rootKey, signatures, memory,
       keyOverlapMs: configKeys['audit.key_overlap'].fallback, nowMs: systemClock.wallMs(),
     });
+    await makeStore(sealedDir, rootKeysOf([{ epoch: FIRST_EPOCH, key: rootKey }], instanceId, memory));
     return signer.keys();
   } finally {
     rootKey.destroy();
@@ -93,6 +100,12 @@ async function makeKeys({ auditDir, keyfilePath }: InitPlan, instanceId: string,
   }
 }
 
+async function makeStore(directory: string, rootKeys: RootKeys): Promise<void> {
+  const store = await openFileStore({ directory, rootKeys, mayCreate: true, cacheKeysMax: 1, processes: systemProcesses });
+  await store.close();
+  await flushDirectory(directory);
+}
+
 async function makeKeyset(path: string, create: (path: string, content: string) => Promise<void>): Promise<string> {
   const { rootKeyId, secret, token } = mintDemoToken(createSystemRandom(), systemClock);
   await create(path, `${JSON.stringify({ keys: [{ id: rootKeyId, secret_b64: secret.toString('base64') }] })}\n`);
@@ -101,18 +114,17 @@ async function makeKeyset(path: string, create: (path: string, content: string) 
 }
 
 /** The settings that start a service on what is made here. TOML takes the strings of JSON as they are. */
-function settingsText({ auditDir, seal, keyfilePath, passphraseEnv, keysetPath }: InitPlan, instanceId: string): string {
+function settingsText({ auditDir, sealedDir, seal, keyfilePath, passphraseEnv, keysetPath }: InitPlan, instanceId: string): string {
   return [
     '# Made by ron-kms init; ron-kms config print shows every setting there is.', '',
     '[service]',
-    '# Keys live in RAM and are gone when it stops; the log stays.',
-    line('backend', 'inmem'), 'amnesia = false', line('instance_id', instanceId), '',
+    line('backend', 'file'), line('instance_id', instanceId), '',
     '[audit]',
     line('dir', auditDir), line('durability', 'disk'),
     '# "file" with anchor_path on another medium, or "witness", shows that the disk was rolled back.',
     line('anchor', 'none'), '',
     '[backends.file]',
-    line('seal', seal),
+    line('dir', sealedDir), line('seal', seal),
     ...(keyfilePath === undefined ? [] : [line('keyfile_path', keyfilePath)]),
     ...(seal === 'passphrase' ? [passphraseEnv === undefined ? '# passphrase_env = "KMS_PASSPHRASE"' : line('passphrase_env', passphraseEnv)] : []), '',
     '[auth]',

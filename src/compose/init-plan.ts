@@ -9,11 +9,12 @@ import { durableFile } from '../adapters/files/durable-file.ts';
 import { UsageError } from '../cli/command.ts';
 import { flag, isOn, oneOf } from '../cli/flags.ts';
 import { configKeys } from '../config/keys.ts';
-import { LOG_FILES } from './open-log-keys.ts';
+import { INSTANCE_FILES } from './open-instance.ts';
 
 /** What `ron-kms init` is to make, and where; every path absolute, as a service may be started from anywhere. */
 export interface InitPlan {
   readonly auditDir: string;
+  readonly sealedDir: string;
   readonly configPath: string;
   readonly seal: SealName;
   /** With the seal `keyfile` only. */
@@ -35,6 +36,7 @@ export function planFrom(parsed: Parsed, { cwd }: Io): InitPlan {
   const configPath = at(flag(parsed, 'config') ?? DEFAULTS.configPath);
   const plan: InitPlan = {
     auditDir: at(flag(parsed, 'audit-dir') ?? configKeys['audit.dir'].fallback),
+    sealedDir: at(flag(parsed, 'sealed-dir') ?? configKeys['backends.file.dir'].fallback),
     configPath, seal,
     keyfilePath: seal === 'keyfile' ? at(flag(parsed, 'keyfile-path') ?? DEFAULTS.keyfilePath) : undefined,
     passphraseEnv: read(parsed, 'passphrase-env', configKeys['backends.file.passphrase_env'].kind),
@@ -61,15 +63,17 @@ function refuseStrayFlags(parsed: Parsed, seal: SealName): void {
 }
 
 /** Refuses to touch what is there: nothing that init makes can be made again. */
-export async function requireFree({ auditDir, configPath, keyfilePath, keysetPath }: InitPlan): Promise<void> {
+export async function requireFree({ auditDir, sealedDir, configPath, keyfilePath, keysetPath }: InitPlan): Promise<void> {
   for (const path of [configPath, keyfilePath, keysetPath].filter((one) => one !== undefined)) {
     if (!OUTSIDE.test(relative(auditDir, path))) throw new UsageError(`${path} lies inside the audit directory, which is the log's alone: choose another place`);
     if (existsSync(path)) throw new UsageError(`${path} is there already, and is not overwritten`);
     if (!existsSync(dirname(path))) throw new UsageError(`${dirname(path)} is not there: make the directory first`);
   }
+  if (!OUTSIDE.test(relative(auditDir, sealedDir)) || !OUTSIDE.test(relative(sealedDir, auditDir))) throw new UsageError('keys and log lie in directories of their own: choose another --sealed-dir');
   const found = await namesIn(auditDir);
-  if (found.includes(LOG_FILES.identity)) throw new UsageError(`${auditDir} already has an identity${await nameOf(auditDir)}: choose another --audit-dir`);
+  if (found.includes(INSTANCE_FILES.identity)) throw new UsageError(`${auditDir} already has an identity${await nameOf(auditDir)}: choose another --audit-dir`);
   if (found.length > 0) throw new UsageError(`${auditDir} is not empty and has no identity: an init was cut short there, or it is for something else; empty it, or choose another --audit-dir`);
+  if ((await namesIn(sealedDir)).length > 0) throw new UsageError(`${sealedDir} is not empty: keys may lie there; choose another --sealed-dir`);
 }
 
 async function namesIn(directory: string): Promise<readonly string[]> {
@@ -77,11 +81,11 @@ async function namesIn(directory: string): Promise<readonly string[]> {
     return (await readdir(directory)).filter((name) => name !== NOT_OURS);
   } catch (fault) {
     if (isMissing(fault)) return [];
-    throw new UsageError(`${directory} cannot be used as the audit directory: it is not a directory that can be read`);
+    throw new UsageError(`${directory} cannot be used: it is not a directory that can be read`);
   }
 }
 
 async function nameOf(auditDir: string): Promise<string> {
-  const identity = await readIdentity(durableFile(join(auditDir, LOG_FILES.identity))).catch(() => undefined);
+  const identity = await readIdentity(durableFile(join(auditDir, INSTANCE_FILES.identity))).catch(() => undefined);
   return identity === undefined ? '' : `, ${originOf(identity.instanceId)}`;
 }

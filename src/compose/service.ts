@@ -15,9 +15,7 @@ import { createPoolGate } from '../adapters/crypto/pool-gate.ts';
 import { createPublicKeyCache } from '../adapters/crypto/public-key-cache.ts';
 import { createPublicKeys } from '../adapters/crypto/public-keys.ts';
 import { createSignaturePrimitives } from '../adapters/crypto/signatures.ts';
-import { createInmemCustody } from '../adapters/custody-inmem/custody.ts';
 import { createBuiltinPolicy } from '../adapters/policy-builtin/policy.ts';
-import { createInmemStore } from '../adapters/store-inmem/store.ts';
 import { systemClock } from '../adapters/system/clock.ts';
 import { createLockedMemory } from '../adapters/system/locked-memory.ts';
 import { protectMemory, weaknessesOf } from '../adapters/system/process-guard.ts';
@@ -39,7 +37,9 @@ import { mintDemoToken } from './demo-token.ts';
 import { openAnchoring } from './anchor.ts';
 import { openAudit } from './audit.ts';
 import { openAuth } from './auth.ts';
+import { openBackend } from './backend.ts';
 import { checkBehind } from './check-behind.ts';
+import { openInstance } from './open-instance.ts';
 import { makeReadiness } from './readiness.ts';
 import { settleLog } from './settle-log.ts';
 
@@ -49,6 +49,8 @@ export interface ServiceDeps {
   readonly version: Readonly<Record<string, string>>;
   readonly environment: Readonly<Record<string, string | undefined>>;
   readonly credentialsDirectory: string | undefined;
+  /** Asks somebody at a terminal for the passphrase of the root key. */
+  readonly askPassphrase?: () => Promise<Secret | undefined>;
 }
 
 export interface RunningService {
@@ -70,7 +72,7 @@ const TICK_MS = 1000;
 const DRAIN_MS = 3000;
 
 /** Wires a service from its settings and opens its two listeners. Throws before anything listens when it cannot. */
-export async function startService({ config, log: logLines, version, environment, credentialsDirectory }: ServiceDeps): Promise<RunningService> {
+export async function startService({ config, log: logLines, version, environment, credentialsDirectory, askPassphrase }: ServiceDeps): Promise<RunningService> {
   const { settings } = config;
   const clock = systemClock;
   const random = createSystemRandom();
@@ -86,9 +88,13 @@ export async function startService({ config, log: logLines, version, environment
     signatures: createSignaturePrimitives({ memory, gate: createPoolGate(POOL_WIDTH), publicKeys: publicKeyCache }),
     kems: createKemPrimitives(publicKeyCache),
   };
-  const { log, signer, directory, anchor, anchorFault, takeWriteFaults, metrics: logMetrics } = await openAudit({ config, clock, random, memory, signatures: primitives.signatures, environment, credentialsDirectory });
-  const store = createInmemStore({ firstGeneration: log.lastGeneration() });
-  const custody = createInmemCustody({ primitives, memory });
+  const instance = settings['service.amnesia'] ? undefined : await openInstance({ config, environment, credentialsDirectory, memory, ...(askPassphrase && { askPassphrase }) });
+  const { log, signer, directory, anchor, anchorFault, takeWriteFaults, metrics: logMetrics } = await openAudit({ config, clock, random, memory, signatures: primitives.signatures, instance });
+  const backend = await openBackend({ settings, parts: { primitives, memory }, rootKeys: instance?.rootKeys, loggedGeneration: log.lastGeneration() }).catch(async (fault: unknown) => {
+    await log.stop().catch(() => undefined);
+    throw fault;
+  });
+  const { custody, store } = backend;
   const clockGuard = createClockGuard({ clock, audit: log, toleranceMs: settings['security.time_skew_tolerance_ms'] });
   const metrics = createMetrics({
     ...logMetrics,
@@ -136,6 +142,10 @@ export async function startService({ config, log: logLines, version, environment
     clockGuard.check();
     isRngHealthy = random.isHealthy();
     for (const why of takeWriteFaults()) telemetry.event('error', 'audit_write_failed', { why });
+    for (const why of backend.takeWriteFaults()) telemetry.event('error', 'store_write_failed', { why });
+    await backend.tick();
+    const found = store.integrity();
+    if (found !== undefined) integrity.fail('store', found.what);
     await auth.refresh();
     await anchoring?.tick();
     await logKeys.tick();
@@ -161,7 +171,9 @@ export async function startService({ config, log: logLines, version, environment
       operator.close();
       operator.closeAllConnections();
       await operations.close();
+      await store.close();
       await log.stop().catch((fault: unknown) => telemetry.event('error', 'last_checkpoint_failed', { code: KmsError.from(fault).code }));
+      instance?.rootKey.destroy();
       telemetry.event('info', 'stopped');
     },
   };

@@ -21,8 +21,12 @@ interface Rule {
 
 const rules: readonly Rule[] = [
   {
-    isWrong: (settings) => settings['service.backend'] !== 'inmem',
-    say: (settings) => `service.backend = "${settings['service.backend']}" is not built yet: try it with --profile micronode, or run ron-kms init, whose kms.toml keeps the log on disk and the keys in RAM`,
+    isWrong: (settings) => settings['service.backend'] !== 'inmem' && settings['service.backend'] !== 'file',
+    say: (settings) => `service.backend = "${settings['service.backend']}" is not built yet: use "file", or try it with --profile micronode`,
+  },
+  {
+    isWrong: (settings) => settings['service.amnesia'] && settings['service.backend'] !== 'inmem',
+    say: (settings) => `service.backend = "${settings['service.backend']}" keeps keys, and service.amnesia = true forgets them: set the backend to "inmem", or amnesia to false`,
   },
   {
     isWrong: (settings, { sources }) => settings['service.amnesia'] && /^(file|environment|flag) /.test(sources['audit.dir']),
@@ -109,8 +113,8 @@ const macronodeRules: readonly Rule[] = [
     say: () => 'backends.file.seal = "keyfile" leaves the root key in a plain file: set it to "passphrase"',
   },
   {
-    isWrong: (settings) => settings['service.backend'] === 'inmem',
-    say: () => 'service.backend = "inmem" gives no evidence of where its keys are, and no backend of this version does: use no profile, or micronode',
+    isWrong: (settings) => settings['service.backend'] === 'inmem' || settings['service.backend'] === 'file',
+    say: (settings) => `service.backend = "${settings['service.backend']}" gives no evidence of where its keys are, and no backend of this version does: use no profile, or micronode`,
   },
 ];
 

@@ -2,7 +2,7 @@ import type { Aead, KeySpec, SignatureScheme } from '../core/algorithm/table.ts'
 import type { Envelope } from '../core/envelope/envelope.ts';
 import type { PublicPart, VersionRecord } from '../core/key/record.ts';
 
-export interface GeneratedKey {
+interface GeneratedKey {
   readonly publicParts: readonly PublicPart[];
   readonly attestationClass: string;
   /**

@@ -1,5 +1,5 @@
 /** A sealed private part where it lies. */
-export interface SealedRow {
+interface SealedRow {
   /** `#vN` included. */
   readonly kid: string;
   /** The generation that the blob is bound to: `sealedGeneration` of its version. */
@@ -10,7 +10,7 @@ export interface SealedRow {
 /** The blob anew, under the newest root key; as it is, when it lies under that one already. Throws when it does not open. */
 export type Reseal = (row: SealedRow) => Buffer;
 
-export interface ResealProgress {
+interface ResealProgress {
   /** Rows that lie under a root key of the past. */
   readonly left: number;
   readonly total: number;

@@ -55,8 +55,8 @@ describe('ron-kms init', () => {
     expect(keys.map(({ alg }) => alg)).toEqual(['ed25519', 'ml-dsa-44']);
     expect(keys.map(({ vkey }) => parseVkey(vkey)).map((key) => [key?.name, key?.type])).toEqual([[origin, 1], [origin, 6]]);
 
-    expect(['kms-audit', 'kms-audit/identity.json', 'kms-audit/root-key.json', 'kms-audit/log-keys.json', 'kms-root.key', 'kms.toml'].map(modeOf)).toEqual([0o700, 0o600, 0o600, 0o600, 0o600, 0o600]);
-    expect(readdirSync(cwd).toSorted()).toEqual(['kms-audit', 'kms-root.key', 'kms.toml']);
+    expect(['kms-audit', 'kms-audit/identity.json', 'kms-audit/root-key.json', 'kms-audit/log-keys.json', 'kms-root.key', 'kms.toml', 'kms-sealed', 'kms-sealed/keys.db'].map(modeOf)).toEqual([0o700, 0o600, 0o600, 0o600, 0o600, 0o600, 0o700, 0o600]);
+    expect(readdirSync(cwd).toSorted()).toEqual(['kms-audit', 'kms-root.key', 'kms-sealed', 'kms.toml']);
     expect(readdirSync(at('kms-audit')).toSorted()).toEqual(['identity.json', 'log-keys.json', 'root-key.json']);
 
     const signer = await open();
@@ -72,10 +72,10 @@ describe('ron-kms init', () => {
     await expect(open({ KMS_WORDS: `${WORDS}s` })).rejects.toThrow(/wrong passphrase/);
     await expect(open()).rejects.toThrow(/passphrase_env names is not set/);
 
-    await made('--passphrase-fd 0 --audit-dir two --config two.toml', { stdin: `${WORDS}\n` });
+    await made('--passphrase-fd 0 --audit-dir two --sealed-dir two-keys --config two.toml', { stdin: `${WORDS}\n` });
     mkdirSync(at('credentials'));
     writeFileSync(at('credentials/ron-kms.passphrase'), WORDS);
-    await made('--audit-dir three --config three.toml', { env: { CREDENTIALS_DIRECTORY: at('credentials') } });
+    await made('--audit-dir three --sealed-dir three-keys --config three.toml', { env: { CREDENTIALS_DIRECTORY: at('credentials') } });
     rmSync(at('kms.toml'));
     for (const name of ['two', 'three']) {
       writeFileSync(at('kms.toml'), readFileSync(at(`${name}.toml`)));
@@ -118,13 +118,13 @@ describe('ron-kms init', () => {
     const { out } = await init('--seal keyfile');
     const { keys } = JSON.parse(readFileSync(at('kms-audit/log-keys.json'), 'utf8')).sets[0] as Made;
     for (const part of [...keys.map(({ vkey }) => vkey), 'is made', 'Pin these keys', at('kms-root.key'), 'auth.keyset_path', 'ron-kms serve\n']) expect(out).toContain(part);
-    expect((await init('--seal keyfile --audit-dir a2 --keyfile-path k2 --config s2.toml')).out).toContain(`ron-kms serve --config ${at('s2.toml')}`);
-    expect((await init('--audit-dir a3 --config s3.toml --passphrase-fd 0', { stdin: WORDS })).out).toContain('--backends-file-passphrase-env <variable>');
+    expect((await init('--seal keyfile --audit-dir a2 --sealed-dir s2 --keyfile-path k2 --config s2.toml')).out).toContain(`ron-kms serve --config ${at('s2.toml')}`);
+    expect((await init('--audit-dir a3 --sealed-dir s3 --config s3.toml --passphrase-fd 0', { stdin: WORDS })).out).toContain('it asks for the passphrase');
   });
 
   test('two instances share nothing, and one\'s files are refused in the other', async () => {
     const one = await made('--seal keyfile');
-    const other = await made('--seal keyfile --audit-dir other --keyfile-path other.key --config other.toml');
+    const other = await made('--seal keyfile --audit-dir other --sealed-dir other-keys --keyfile-path other.key --config other.toml');
     expect(other.instance_id).not.toBe(one.instance_id);
     expect(readFileSync(at('other.key'))).not.toEqual(readFileSync(at('kms-root.key')));
     const own = readFileSync(at('kms-audit/log-keys.json'));
@@ -156,7 +156,7 @@ describe('ron-kms init overwrites nothing and leaves nothing half made', () => {
     ['a key file is there', '--seal keyfile', /kms-root\.key is there already/, () => writeFileSync(at('kms-root.key'), 'mine')],
     ['a key set is there', '--seal keyfile --dev-keyset', /kms-dev-keyset\.json is there already/, () => writeFileSync(at('kms-dev-keyset.json'), 'mine')],
     ['the audit directory holds something', '--seal keyfile', /is not empty and has no identity/, () => { mkdirSync(at('kms-audit')); writeFileSync(at('kms-audit/root-key.json'), 'mine'); }],
-    ['the audit directory is a file', '--seal keyfile', /cannot be used as the audit directory/, () => writeFileSync(at('kms-audit'), 'mine')],
+    ['the audit directory is a file', '--seal keyfile', /kms-audit cannot be used: it is not a directory/, () => writeFileSync(at('kms-audit'), 'mine')],
     ['an identity is there, readable or not', '--seal keyfile', /already has an identity: choose another --audit-dir/, () => { mkdirSync(at('kms-audit')); writeFileSync(at('kms-audit/identity.json'), 'mine'); }],
     ['the key would lie in what it opens', '--seal keyfile --keyfile-path kms-audit/root.key', /lies inside the audit directory/, () => undefined],
     ['the settings would lie there too', '--seal keyfile --config ./kms-audit/sub/kms.toml', /lies inside the audit directory/, () => undefined],

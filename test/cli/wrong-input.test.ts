@@ -102,7 +102,7 @@ const wrong: readonly (readonly [line: string, says: RegExp])[] = [
   ['token new-keyset keyset.json', /keyset.json is there already/],
   ['token new-keyset lost/keyset.json', /cannot write lost\/keyset.json: there is no such/],
   ['token new-keyset', /token new-keyset needs <file>/],
-  ['config check', /try it with --profile micronode, or run ron-kms init/],
+  ['config check --profile macronode', /is not built yet: use "file", or try it with --profile micronode/],
   ['config check --config lost.toml', /lost.toml cannot be read/],
   ['config print --config bad.toml', /bind_addr must be an address/],
   ['config print --config broken.toml', /broken.toml is not TOML/],
@@ -120,7 +120,7 @@ describe('wrong input', () => {
   });
 
   test('under --json it is one line of JSON, and standard output stays empty', async () => {
-    for (const line of ['keys get x --json', 'sign lost --kid x --json', 'token inspect a.b --json', 'config check --json', `keys get ${KID} --json`, 'keys list --json --url http://127.0.0.1:9']) {
+    for (const line of ['keys get x --json', 'sign lost --kid x --json', 'token inspect a.b --json', 'config check --profile macronode --json', `keys get ${KID} --json`, 'keys list --json --url http://127.0.0.1:9']) {
       const { out, err } = await ronKms(line.split(' '), { cwd: service.directory, env });
       expect(out).toBe('');
       const { error } = JSON.parse(err) as { error: object };

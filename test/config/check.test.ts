@@ -52,7 +52,9 @@ describe('settings of the log that fit together', () => {
 
 describe('settings of the log that do not are refused in one line that says what to change', () => {
   test.each<[Given, RegExp]>([
-    [{}, /service\.backend = "file" is not built yet.*--profile micronode.*ron-kms init/],
+    [{ flags: { 'service-backend': 'tpm' } }, /service\.backend = "tpm" is not built yet.*--profile micronode/],
+    [{ flags: { 'service-amnesia': 'true' } }, /service\.backend = "file" keeps keys, and service\.amnesia = true forgets them/],
+    [{ profile: 'micronode', flags: { 'service-backend': 'file' } }, /keeps keys, and service\.amnesia = true/],
     [{ profile: 'micronode', flags: { 'audit-dir': './log' } }, /micronode: audit\.dir is set, and service\.amnesia = true/],
     [{ profile: 'micronode', environment: { RON_KMS_AUDIT_DIR: './log' } }, /audit\.dir is set/],
     [{ profile: 'micronode', toml: '[audit]\ndir = "./log"\n' }, /audit\.dir is set/],

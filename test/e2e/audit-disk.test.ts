@@ -39,7 +39,7 @@ if (!isRoot) console.warn('SKIPPED: permissions lost while it runs; starting the
 
 async function instanceIn(name: string, auditDir: string): Promise<FileInstance> {
   mkdirSync(join(root, name));
-  return initInstance(join(root, name), auditDir);
+  return initInstance(join(root, name), { auditDir });
 }
 
 interface Work {

@@ -80,7 +80,7 @@ describe('an anchor that somebody put back while the service runs', () => {
   test('is found with the next mutation; from then on the service is not ready, and says why', async () => {
     const [audit, keyfile, medium] = ['audit', 'root.key', 'medium'].map((name) => join(root, name)) as [string, string, string];
     mkdirSync(medium);
-    const init = await ronKms(['init', '--seal', 'keyfile', '--audit-dir', audit, '--keyfile-path', keyfile, '--config', join(root, 'kms.toml')]);
+    const init = await ronKms(['init', '--seal', 'keyfile', '--audit-dir', audit, '--sealed-dir', `${audit}-keys`, '--keyfile-path', keyfile, '--config', join(root, 'kms.toml')]);
     expect(init).toMatchObject({ code: 0 });
     const service = await startService({ flags: [
       '--service-amnesia', 'false', '--audit-dir', audit, '--backends-file-seal', 'keyfile', '--backends-file-keyfile-path', keyfile,

@@ -14,7 +14,7 @@ const AUDITOR = tokenOf({ caveats: everything('*') });
 
 test.each(['SIGTERM', 'SIGKILL'] as const)('keys in RAM, a log on disk: after %s an op_id makes a new key, and the log tells of both', async (signal) => {
   const [audit, keyfile] = ['audit', 'root.key'].map((name) => join(root, `${signal}-${name}`)) as [string, string];
-  const init = await ronKms(['init', '--seal', 'keyfile', '--audit-dir', audit, '--keyfile-path', keyfile, '--config', join(root, `${signal}.toml`), '--json']);
+  const init = await ronKms(['init', '--seal', 'keyfile', '--audit-dir', audit, '--sealed-dir', `${audit}-keys`, '--keyfile-path', keyfile, '--config', join(root, `${signal}.toml`), '--json']);
   const vkeys = (JSON.parse(init.out) as { keys: { vkey: string }[] }).keys.flatMap(({ vkey }) => parseVkey(vkey) ?? []);
   const start = () => startService({ flags: ['--service-amnesia', 'false', '--audit-dir', audit, '--backends-file-seal', 'keyfile', '--backends-file-keyfile-path', keyfile] });
 

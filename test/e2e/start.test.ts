@@ -70,7 +70,7 @@ describe('npm run demo', () => {
 describe('a start that cannot be right is refused, in one line that says what to change', () => {
   const free = ['serve', '--profile', 'micronode', ...FREE_PORTS];
   test.each([
-    ['no profile: the file backend is not there yet', ['serve'], /service\.backend = "file" is not built yet/],
+    ['nothing was made yet', ['serve'], /audit\.dir has no identity\.json: ron-kms init makes one/],
     ['hardware custody is not there yet', ['serve', '--profile', 'macronode'], /macronode.*pkcs11.*not built yet/],
     ['a directory for a log that is kept in RAM', [...free, '--audit-dir', 'x'], /audit\.dir is set, and service\.amnesia = true/],
     ['off loopback without TLS', [...free, '--bind-addr', '0.0.0.0:0'], /off loopback, which needs TLS/],

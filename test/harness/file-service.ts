@@ -40,16 +40,16 @@ const ENV = { KMS_TEST_WORDS: 'otter lantern quartz meadow' };
 export const OPERATOR = tokenOf({ caveats: everything('*') });
 export const DIGEST = 'ab'.repeat(32);
 
-/** A new instance with its settings in `root`, its root key under a passphrase. */
-export async function initInstance(root: string, auditDir = join(root, 'audit')): Promise<FileInstance> {
+/** A new instance with its settings in `root`, its root key under a passphrase; `always` are flags of each start. */
+export async function initInstance(root: string, { auditDir = join(root, 'audit'), always = [] }: { readonly auditDir?: string; readonly always?: readonly string[] } = {}): Promise<FileInstance> {
   const [config, keyset] = [join(root, 'kms.toml'), join(root, 'keyset.json')];
-  const { code, out, err } = await ronKms(['init', '--passphrase-env', 'KMS_TEST_WORDS', '--audit-dir', auditDir, '--config', config, '--json'], { cwd: root, env: ENV });
+  const { code, out, err } = await ronKms(['init', '--passphrase-env', 'KMS_TEST_WORDS', '--audit-dir', auditDir, '--sealed-dir', join(root, 'sealed'), '--config', config, '--json'], { cwd: root, env: ENV });
   if (code !== 0) throw new Error(`init ended with ${code}: ${err}`);
   const { origin, keys } = JSON.parse(out) as { origin: string; keys: { vkey: string }[] };
   writeFileSync(keyset, keysetText([{ id: ROOT_KEY_ID, secret: ROOT_SECRET }]), { mode: 0o600 });
 
   const start = async ({ auditDir: dir = auditDir, flags = [], uid }: StartOptions = {}): Promise<Serving> => {
-    const all = ['--config', config, '--audit-dir', dir, '--auth-keyset-path', keyset, '--security-sign-rate-limit-rps', '0', ...flags];
+    const all = ['--config', config, '--audit-dir', dir, '--auth-keyset-path', keyset, '--security-sign-rate-limit-rps', '0', ...always, ...flags];
     const serving = await serve(all, { cwd: root, env: ENV, ...(uid !== undefined && { uid }) });
     running.push(serving);
     return serving;

@@ -46,7 +46,7 @@ function readChanges(database: DatabaseSync, findings: Finding[]): Read {
     } else nonces.set(recordId, { generation: at, digest });
   }
   close();
-  return { generation, chain, generations, digests, nonces };
+  return { generation, chain, generations, digests, nonces, isWhole: findings.length === 0 };
 
   function faultOf(id: number, at: number, recordId: number, digest: Uint8Array): string | undefined {
     if (id !== ++rows) return `change ${rows} is missing`;

@@ -37,8 +37,12 @@ export function scanRecords(database: DatabaseSync, ring: KeyRing): Scan {
 
 /** Holds what lies there against the history of it. Undefined when the two agree. */
 export function compare(database: DatabaseSync, ring: KeyRing, history: History, scan: Scan): StoreFault | undefined {
-  const findings = [...history.findings, ...scan.findings, ...differences(database, history, scan), ...checkNonces(database, ring, history)];
-  if (findings.length === 0) return undefined;
+  const findings = [...history.findings, ...scan.findings, ...(history.isWhole ? [...differences(database, history, scan), ...checkNonces(database, ring, history)] : [])];
+  return findings.length === 0 ? undefined : faultOf(findings);
+}
+
+/** The first of them in words, and how many more there are. */
+export function faultOf(findings: readonly Finding[]): StoreFault {
   const kids = new Set(findings.flatMap(({ kid }) => kid ?? []));
   const whats = [...new Set(findings.map(({ what }) => what))];
   const named = whats.slice(0, NAMED_MAX).join('; ');

@@ -6,6 +6,7 @@ import { blake3Hex } from '../../core/digest.ts';
 import { parseKid } from '../../core/key/kid.ts';
 import { canUse } from '../../core/key/lifecycle.ts';
 import { currentVersion } from '../../core/key/record.ts';
+import { versionNumberOf } from './record-name.ts';
 
 /** Larger public parts stand in a table of their own, named here by their hash. */
 const INLINE_BYTES_MAX = 64;
@@ -117,7 +118,7 @@ function versionOf({ kid, content, sealed, parts }: StoredVersion): { readonly v
   return {
     key: facts.key,
     version: {
-      version: Number(kid.slice(kid.lastIndexOf('#v') + 2)),
+      version: versionNumberOf(kid),
       kid,
       kidHash: blake3Hex(kid).slice(0, KID_HASH_DIGITS),
       state: facts.state,

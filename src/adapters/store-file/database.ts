@@ -4,9 +4,6 @@ import { dirname } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { APPLICATION_ID, migrate } from './schema.ts';
 
-/** One row of a statement, in the order of its columns. */
-export type Row = readonly unknown[];
-
 /** WAL pages until SQLite moves them into the database: at 4 KiB each, 16 MiB. */
 const CHECKPOINT_PAGES = 4096;
 const CACHE_KIB = 16_384;

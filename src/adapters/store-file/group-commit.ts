@@ -30,7 +30,7 @@ interface Waiting {
 const GROUP_MAX = 256;
 
 export function createGroupCommit({ write, truncate, expiredBefore, onFailed }: GroupCommitDeps): GroupCommit {
-  let waiting: Waiting[] = [];
+  const waiting: Waiting[] = [];
   let running: Promise<void> | undefined;
   let isWhole = true;
 

@@ -13,7 +13,7 @@ export interface RecordChange {
   readonly parts: readonly { readonly ordinal: number; readonly bytes: Uint8Array }[];
 }
 
-export interface NoncesChange {
+interface NoncesChange {
   readonly recordId: number;
   readonly kid: string;
   readonly reservedEnd: string;
@@ -55,6 +55,8 @@ export interface History {
   readonly digests: Uint8Array;
   /** By record id. */
   readonly nonces: ReadonlyMap<number, { readonly generation: number; readonly digest: Uint8Array }>;
+  /** False when it breaks off: then it tells nothing of what is behind. */
+  readonly isWhole: boolean;
   readonly findings: readonly Finding[];
 }
 
@@ -66,7 +68,7 @@ export interface WorkerOrder {
 }
 
 /** A sealed private part on its way to be sealed anew. */
-export interface SealedRecord {
+interface SealedRecord {
   readonly id: number;
   readonly kid: string;
   readonly sealedGeneration: number;

@@ -7,6 +7,7 @@ import { hash } from 'node:crypto';
 import { isSameMac, noncesDigest, noncesMac, operationMac, recordDigest, recordMac } from './authentication.ts';
 import { keyOf, largePartHashes } from './content.ts';
 import { prepare } from './database.ts';
+import { baseOf, versionNumberOf } from './record-name.ts';
 import { partId } from './schema.ts';
 
 /** A key with the ids of its records, version 1 first. */
@@ -111,7 +112,7 @@ export function createReader({ database, ring, generationOf }: ReaderDeps): Read
     },
 
     due: (nowMs) => [
-      ...(sql.toErase.all(nowMs) as unknown as [string][]).map(([kid]) => ({ base: baseOf(kid), eraseVersion: Number(kid.slice(kid.lastIndexOf('#v') + 2)) })),
+      ...(sql.toErase.all(nowMs) as unknown as [string][]).map(([kid]) => ({ base: baseOf(kid), eraseVersion: versionNumberOf(kid) })),
       ...(sql.toRotate.all(nowMs) as unknown as [string][]).map(([kid]) => ({ base: baseOf(kid) })),
     ],
 
@@ -136,13 +137,9 @@ export function createReader({ database, ring, generationOf }: ReaderDeps): Read
   };
 }
 
-function baseOf(kid: string): string {
-  return kid.slice(0, kid.lastIndexOf('#v'));
-}
-
 /** SQLite gives v10 before v2. */
 function byVersion(versions: readonly StoredVersion[], ids: readonly number[]): readonly number[] {
   const sorted: number[] = [];
-  versions.forEach(({ kid }, i) => { sorted[Number(kid.slice(kid.lastIndexOf('#v') + 2)) - 1] = ids[i] ?? 0; });
+  versions.forEach(({ kid }, i) => { sorted[versionNumberOf(kid) - 1] = ids[i] ?? 0; });
   return sorted;
 }

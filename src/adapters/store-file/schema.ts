@@ -39,7 +39,7 @@ CREATE TABLE head (id INTEGER PRIMARY KEY CHECK (id = 1), generation INTEGER NOT
 /** From each format to the next; the first makes a store out of nothing. A change of format is a step more, never a change of one. */
 const migrations: readonly string[] = [VERSION_1];
 
-export const FORMAT_VERSION = migrations.length;
+const FORMAT_VERSION = migrations.length;
 
 /** Brings the database to the format of this version, in the transaction of whoever calls. Throws at one of a later version. */
 export function migrate(database: DatabaseSync): void {
@@ -49,7 +49,7 @@ export function migrate(database: DatabaseSync): void {
   if (from < FORMAT_VERSION) database.exec(`PRAGMA application_id = ${APPLICATION_ID}; PRAGMA user_version = ${FORMAT_VERSION}`);
 }
 
-export function formatOf(database: DatabaseSync): number {
+function formatOf(database: DatabaseSync): number {
   return Number(database.prepare('PRAGMA user_version').get()?.['user_version'] ?? 0);
 }
 

@@ -1,4 +1,4 @@
-import type { Answered, FirstWords, History, WorkerOrder, WriterCall, WriterCalls } from './protocol.ts';
+import type { Answered, Asked, Finding, FirstWords, History, WorkerOrder, WriterCall, WriterCalls } from './protocol.ts';
 import { Worker } from 'node:worker_threads';
 
 /** The store's thread, as the one that serves sees it. */
@@ -26,7 +26,7 @@ export async function startThread(order: WorkerOrder): Promise<StoreThread> {
   history.promise.catch(() => undefined);
   let nextId = 0;
   let ended: string | undefined;
-  let runAtEnd: (why: string) => void = () => undefined;
+  let runAtEnd: ((why: string) => void) | undefined;
 
   const end = (why: string): void => {
     if (ended !== undefined) return;
@@ -35,7 +35,7 @@ export async function startThread(order: WorkerOrder): Promise<StoreThread> {
     history.reject(new Error(why));
     for (const { reject } of waiting.values()) reject(new Error(why));
     waiting.clear();
-    runAtEnd(why);
+    runAtEnd?.(why);
   };
   worker.on('message', (message: FirstWords | Answered) => {
     if ('opened' in message) opened.resolve(true);
@@ -54,8 +54,8 @@ export async function startThread(order: WorkerOrder): Promise<StoreThread> {
   const ask: StoreThread['ask'] = (call, ...args) => new Promise((resolve, reject) => {
     if (ended !== undefined) return reject(new Error(ended));
     const id = nextId++;
-    waiting.set(id, { resolve: resolve as Waiting['resolve'], reject });
-    worker.postMessage({ id, call, args });
+    waiting.set(id, { resolve, reject });
+    worker.postMessage({ id, call, args } satisfies Asked, []);
   });
 
   await opened.promise;
@@ -64,8 +64,22 @@ export async function startThread(order: WorkerOrder): Promise<StoreThread> {
     ask,
     onEnd(run) { runAtEnd = run; },
     async close() {
-      runAtEnd = () => undefined;
+      runAtEnd = undefined;
       if (ended === undefined) await ask('close');
+    },
+  };
+}
+
+/** The check behind, on a thread of its own; tells what it found, when that is anything. */
+export function startPartsCheck(path: string, tell: (findings: readonly Finding[]) => void): { stop(): Promise<void> } {
+  const worker = new Worker(new URL('parts-worker.ts', import.meta.url), { workerData: { path } });
+  worker.once('message', (findings: readonly Finding[]) => {
+    if (findings.length > 0) tell(findings);
+  });
+  worker.once('error', (fault) => tell([{ what: `the store could not be checked: ${fault instanceof Error ? fault.message : 'not an error'}` }]));
+  return {
+    async stop() {
+      await worker.terminate();
     },
   };
 }

@@ -22,8 +22,8 @@ function start(): void {
   serve(createWriter({ database, ring, epoch, chain, generation: history.generation }), database);
 }
 
-function tell(words: FirstWords): void {
-  parentPort?.postMessage(words);
+function tell(words: FirstWords | Answered): void {
+  parentPort?.postMessage(words, []);
 }
 
 /** A crash may have come between the tables and their first row. */
@@ -43,18 +43,17 @@ function readHistory(database: DatabaseSync, ring: KeyRing): History & { readonl
   try {
     return checkHistory(database, ring);
   } catch (fault) {
-    return { generation: 0, chain: FIRST_CHAIN, generations: new Float64Array(0), digests: new Uint8Array(0), nonces: new Map(), findings: [{ what: `the database is damaged: ${messageOf(fault)}` }] };
+    return { generation: 0, chain: FIRST_CHAIN, generations: new Float64Array(0), digests: new Uint8Array(0), nonces: new Map(), isWhole: false, findings: [{ what: `the database is damaged: ${messageOf(fault)}` }] };
   }
 }
 
 function serve(writer: Writer, database: DatabaseSync): void {
   const calls = { ...writer, close: () => { database.close(); } };
   parentPort?.on('message', ({ id, call, args }: Asked) => {
-    const answer = (message: Answered): void => parentPort?.postMessage(message);
     try {
-      answer({ id, result: (calls[call] as (...given: readonly unknown[]) => unknown)(...args) });
+      tell({ id, result: (calls[call] as (...given: readonly unknown[]) => unknown)(...args) });
     } catch (fault) {
-      answer({ id, fault: messageOf(fault) });
+      tell({ id, fault: messageOf(fault) });
     }
     if (call === 'close') parentPort?.close();
   });

@@ -118,7 +118,7 @@ export function createWriter({ database, ring, ...first }: WriterDeps): Writer {
       generation = mutations.at(-1)?.generation ?? generation;
     },
 
-    truncate: () => Number((sql.truncate.get() as unknown as [number])[0]) === 0,
+    truncate: () => (sql.truncate.get() as unknown as [number])[0] === 0,
 
     beginEpoch(next) {
       ring.take(next);

@@ -1,0 +1,43 @@
+import type { PrivatePartsDeps } from '../adapters/crypto/private-parts.ts';
+import type { RootKeys } from '../adapters/root-key/root-keys.ts';
+import type { Config } from '../config/load.ts';
+import type { Custody } from '../ports/custody.ts';
+import type { KeyStore } from '../ports/key-store.ts';
+import { createFileCustody } from '../adapters/custody-file/custody.ts';
+import { createInmemCustody } from '../adapters/custody-inmem/custody.ts';
+import { openFileStore } from '../adapters/store-file/store.ts';
+import { createInmemStore } from '../adapters/store-inmem/store.ts';
+import { systemProcesses } from '../adapters/system/processes.ts';
+import { aeads } from '../core/algorithm/table.ts';
+
+/** Who holds the keys, and what is known of them. */
+export interface Backend {
+  readonly custody: Custody;
+  readonly store: KeyStore;
+  /** To be called about once a second. */
+  tick(): Promise<void>;
+  /** Why changes could not be written, since this was last asked. */
+  takeWriteFaults(): readonly string[];
+}
+
+export interface BackendDeps {
+  readonly settings: Config['settings'];
+  readonly parts: PrivatePartsDeps;
+  /** Undefined under amnesia. */
+  readonly rootKeys: RootKeys | undefined;
+  /** The generation of the last mutation that the log tells of. */
+  readonly loggedGeneration: number;
+}
+
+/** Opens the backend of `service.backend`. Throws with what the operator has to do. */
+export async function openBackend({ settings, parts, rootKeys, loggedGeneration }: BackendDeps): Promise<Backend> {
+  if (settings['service.backend'] !== 'file' || rootKeys === undefined) {
+    return { custody: createInmemCustody(parts), store: createInmemStore({ firstGeneration: loggedGeneration }), tick: async () => undefined, takeWriteFaults: () => [] };
+  }
+  const cacheKeysMax = settings['backends.file.cache_keys'];
+  const store = await openFileStore({ directory: settings['backends.file.dir'], rootKeys, mayCreate: loggedGeneration === 0, cacheKeysMax, processes: systemProcesses });
+  const custody = createFileCustody({ ...parts, rootKeys, aead: AEADS[settings['backends.file.aead']], cacheKeysMax });
+  return { custody, store, tick: store.tick, takeWriteFaults: store.takeWriteFaults };
+}
+
+const AEADS = { chacha20poly1305: aeads['ChaCha20-Poly1305'], aes256gcm: aeads['AES-256-GCM'] } as const;
