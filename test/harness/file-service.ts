@@ -23,6 +23,10 @@ interface StartOptions {
   /** Another place than `init` has set. */
   readonly auditDir?: string;
   readonly flags?: readonly string[];
+  /** Over the usual environment. */
+  readonly env?: Readonly<Record<string, string>>;
+  /** A program that runs it, with its arguments. */
+  readonly under?: readonly string[];
   /** Not root, whom no permission stops. */
   readonly uid?: number;
 }
@@ -48,9 +52,9 @@ export async function initInstance(root: string, { auditDir = join(root, 'audit'
   const { origin, keys } = JSON.parse(out) as { origin: string; keys: { vkey: string }[] };
   writeFileSync(keyset, keysetText([{ id: ROOT_KEY_ID, secret: ROOT_SECRET }]), { mode: 0o600 });
 
-  const start = async ({ auditDir: dir = auditDir, flags = [], uid }: StartOptions = {}): Promise<Serving> => {
+  const start = async ({ auditDir: dir = auditDir, flags = [], env = {}, uid, under = [] }: StartOptions = {}): Promise<Serving> => {
     const all = ['--config', config, '--audit-dir', dir, '--auth-keyset-path', keyset, '--security-sign-rate-limit-rps', '0', ...always, ...flags];
-    const serving = await serve(all, { cwd: root, env: ENV, ...(uid !== undefined && { uid }) });
+    const serving = await serve(all, { cwd: root, env: { ...ENV, ...env }, under, ...(uid !== undefined && { uid }) });
     running.push(serving);
     return serving;
   };

@@ -59,9 +59,18 @@ export interface Serving extends Pick<TestService, 'apiUrl' | 'metricsUrl' | 'pi
   end(signal: 'SIGTERM' | 'SIGKILL'): Promise<number | null>;
 }
 
+interface ServeOptions {
+  readonly cwd: string;
+  readonly env?: Readonly<Record<string, string>>;
+  readonly uid?: number;
+  /** A program that runs it, with its arguments. */
+  readonly under?: readonly string[];
+}
+
 /** Starts `ron-kms serve` on free ports; throws with its log when it ends before it listens. */
-export async function serve(flags: readonly string[], { cwd, env = {}, uid }: { readonly cwd: string; readonly env?: Readonly<Record<string, string>>; readonly uid?: number }): Promise<Serving> {
-  const child = spawn(LAUNCHER, ['serve', '--bind-addr', '127.0.0.1:0', '--metrics-addr', '127.0.0.1:0', '--json', ...flags], {
+export async function serve(flags: readonly string[], { cwd, env = {}, uid, under = [] }: ServeOptions): Promise<Serving> {
+  const [program = LAUNCHER, ...before] = [...under, LAUNCHER];
+  const child = spawn(program, [...before, 'serve', '--bind-addr', '127.0.0.1:0', '--metrics-addr', '127.0.0.1:0', '--json', ...flags], {
     cwd, env: { ...process.env, ...env }, stdio: ['ignore', 'pipe', 'pipe'], ...(uid !== undefined && { uid, gid: uid }),
   });
   let log = '';
