@@ -45,7 +45,7 @@ export async function fillLog({ configPath }: Instance, entries: number, signal:
     }
   } finally {
     await log.stop();
-    instance.rootKey.destroy();
+    instance.rootKeys.destroy();
   }
 }
 

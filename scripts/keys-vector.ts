@@ -11,6 +11,7 @@ import { openLogSigner } from '../src/adapters/log-keys/open.ts';
 import { createVault } from '../src/adapters/log-keys/vault.ts';
 import { passphraseOf } from '../src/adapters/root-key/passphrase.ts';
 import { openRootKey, sealRootKey } from '../src/adapters/root-key/root-key.ts';
+import { FIRST_EPOCH, rootKeysOf } from '../src/adapters/root-key/root-keys.ts';
 import { deriveKey, lockSecret, macUnder } from '../src/adapters/root-key/sealing.ts';
 import { canonicalJson } from '../src/core/canonical-json.ts';
 import { Secret } from '../src/core/secret.ts';
@@ -103,7 +104,7 @@ async function logKeysVector(rootKeyHex: string, deps: KeysVectorDeps, frozen: L
   const written = { text: '' };
   const vault = createVault({
     file: { read: async () => Buffer.from(written.text), replace: async (text) => { written.text = text; } },
-    instanceId: INSTANCE, rootKey: hexSecret(rootKeyHex, deps), memory: deps.memory,
+    instanceId: INSTANCE, rootKeys: rootKeysOf([{ epoch: FIRST_EPOCH, key: hexSecret(rootKeyHex, deps) }], INSTANCE, deps.memory), memory: deps.memory,
   });
   const set = (position: number, more: Omit<StoredSet, 'position' | 'keys'>): StoredSet => ({ position, ...more, keys: storedKeys(position, vault, deps) });
   const { keys, ...first } = set(0, { reason: 'start', made_at: CREATED_AT, from_index: 0, until: '2027-03-23T00:00:00.000Z', until_index: 4120 });
@@ -136,7 +137,7 @@ function storedKeys(position: number, vault: LogKeysVault, deps: KeysVectorDeps)
 
 async function opens(file: string, rootKeyHex: string, { signatures, memory }: KeyPairDeps): Promise<boolean> {
   const read = async (): Promise<Buffer> => Buffer.from(file);
-  const opened = openLogSigner({ file: { read, replace: async () => undefined }, instanceId: INSTANCE, rootKey: hexSecret(rootKeyHex, { memory }), signatures, memory, keyOverlapMs: 0 });
+  const opened = openLogSigner({ file: { read, replace: async () => undefined }, instanceId: INSTANCE, rootKeys: rootKeysOf([{ epoch: FIRST_EPOCH, key: hexSecret(rootKeyHex, { memory }) }], INSTANCE, memory), signatures, memory, keyOverlapMs: 0 });
   return opened.then(() => true, () => false);
 }
 

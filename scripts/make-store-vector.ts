@@ -20,6 +20,7 @@ import { createLockedMemory } from '../src/adapters/system/locked-memory.ts';
 import { systemProcesses } from '../src/adapters/system/processes.ts';
 import { aeads, specOf } from '../src/core/algorithm/table.ts';
 import { kidBase, kidText } from '../src/core/key/kid.ts';
+import { moveVersions } from '../src/service/change-key.ts';
 import { REVEAL } from '../src/core/reveal.ts';
 import { Secret } from '../src/core/secret.ts';
 
@@ -91,7 +92,7 @@ if (hybrid === undefined) throw new Error('it was committed');
 const second = versionOf(plans[0], hybrid.base, 2);
 await store.commit({ intent: 20, put: (generation) => ({ ...hybrid, rotateAfterMs: 86_400_000, versions: [...hybrid.versions, second(generation)] }) });
 await change(bases[1], (version) => ({ ...version, state: 'disabled' }));
-await change(bases[2], ({ custodyBlob: _, sealedGeneration: __, ...version }) => ({ ...version, state: 'destroyed' }));
+await change(bases[2], (version) => moveVersions({ ...hybrid, versions: [{ ...version, state: 'scheduled', destroyAtMs: 0 }] }, 'erase', () => true, { nowMs: 1, afterMs: 0 }).versions[0] ?? version);
 await store.reserveNonces(kidText(bases[3] ?? '', 1), undefined, 22);
 const generation = store.generation();
 await store.close();

@@ -52,6 +52,7 @@ const groups: readonly CommandGroup[] = [
   { word: 'token', load: async () => (await import('./cli/token.ts')).tokenCommands },
   { word: 'audit', load: async () => (await import('./compose/audit-command.ts')).auditCommands },
   { word: 'config', load: async () => (await import('./cli/config.ts')).configCommands },
+  { word: 'rekey', load: async () => [(await import('./cli/rekey.ts')).rekeyCommand] },
   { word: 'doctor', load: async () => [(await import('./compose/doctor-command.ts')).makeDoctorCommand(version.node)] },
 ];
 

@@ -1,6 +1,6 @@
 import type { CallOptions, ClientOptions } from './transport.ts';
 import type {
-  AcceptClockAnswer, AuditKeys, CreateBody, DestroyBody, Key, KeyList, ListQuery, LogKeysAnswer, LogKeysBody, OpIdBody, PatchBody, RecordList, RecordsQuery, RewrapAnswer, RewrapBody, RotateAnswer, SignAnswer, SignBatchAnswer,
+  AcceptClockAnswer, AuditKeys, CreateBody, DestroyBody, Key, KeyList, ListQuery, LogKeysAnswer, LogKeysBody, OpIdBody, PatchBody, RecordList, RecordsQuery, RekeyAnswer, RekeyState, RewrapAnswer, RewrapBody, RotateAnswer, SignAnswer, SignBatchAnswer,
   SignBatchBody, SignBody, Token, UnwrapAnswer, UnwrapBody, VerifyAnswer, VerifyBatchAnswer, VerifyBatchBody, VerifyBody, WrapAnswer, WrapBody,
 } from './wire.ts';
 import { createTransport } from './transport.ts';
@@ -81,6 +81,10 @@ export function createClient(options: ClientOptions) {
     /** A hash tile or entry bundle, by its C2SP path: `tile/0/x001/067.p/12`, `tile/entries/000`. */
     tile: (path: string, call?: CallOptions) => send({ method: 'GET', path: tileCallPath(path), isSafe: true, answers: 'bytes' }, call) as Promise<Uint8Array>,
     rotateLogKeys: (body: LogKeysBody = {}, call?: CallOptions) => once<LogKeysAnswer>('/admin/log-keys', body, call),
+    /** A new root key; what lies under the old one moves while everything goes on. */
+    rekey: (body: OpIdBody = {}, call?: CallOptions) => once<RekeyAnswer>('/admin/rekey', body, call),
+    /** How far that is. */
+    rekeyState: (call?: CallOptions) => read<RekeyState>('/admin/rekey', call),
     acceptClock: (body: OpIdBody = {}, call?: CallOptions) => repeatable<AcceptClockAnswer>('/admin/accept-clock', body, call),
 
     readToken: (call?: CallOptions) => read<Token>('/token', call),

@@ -232,6 +232,22 @@ export interface RecordsQuery {
   /** ok, invalid, intent, or an error code */
   result?: string;
 }
+export interface RekeyAnswer {
+  state: 'moving' | 'done';
+  /** rows under the root key before, as of the last step */
+  left: number;
+  total: number;
+  audit: {
+    index: number;
+    op_id: string;
+  };
+}
+export interface RekeyState {
+  state: 'moving' | 'done';
+  /** rows under the root key before, as of the last step */
+  left: number;
+  total: number;
+}
 export interface RewrapAnswer {
   /** <tenant>/<purpose>/<alg>/<uuid>, optionally #v<N> */
   kid: string;

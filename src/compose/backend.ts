@@ -1,8 +1,10 @@
 import type { PrivatePartsDeps } from '../adapters/crypto/private-parts.ts';
 import type { RootKeys } from '../adapters/root-key/root-keys.ts';
 import type { Config } from '../config/load.ts';
+import type { FileCustody } from '../adapters/custody-file/custody.ts';
 import type { Custody } from '../ports/custody.ts';
 import type { KeyStore } from '../ports/key-store.ts';
+import type { ResealableStore } from '../ports/resealing.ts';
 import { createFileCustody } from '../adapters/custody-file/custody.ts';
 import { createInmemCustody } from '../adapters/custody-inmem/custody.ts';
 import { openFileStore } from '../adapters/store-file/store.ts';
@@ -14,6 +16,8 @@ import { aeads } from '../core/algorithm/table.ts';
 export interface Backend {
   readonly custody: Custody;
   readonly store: KeyStore;
+  /** What of it lies under the root key. */
+  readonly sealed?: { readonly store: ResealableStore; readonly custody: FileCustody };
   /** To be called about once a second. */
   tick(): Promise<void>;
   /** Why changes could not be written, since this was last asked. */
@@ -37,7 +41,7 @@ export async function openBackend({ settings, parts, rootKeys, loggedGeneration 
   const cacheKeysMax = settings['backends.file.cache_keys'];
   const store = await openFileStore({ directory: settings['backends.file.dir'], rootKeys, mayCreate: loggedGeneration === 0, cacheKeysMax, processes: systemProcesses });
   const custody = createFileCustody({ ...parts, rootKeys, aead: AEADS[settings['backends.file.aead']], cacheKeysMax });
-  return { custody, store, tick: store.tick, takeWriteFaults: store.takeWriteFaults };
+  return { custody, store, sealed: { store, custody }, tick: store.tick, takeWriteFaults: store.takeWriteFaults };
 }
 
 const AEADS = { chacha20poly1305: aeads['ChaCha20-Poly1305'], aes256gcm: aeads['AES-256-GCM'] } as const;

@@ -78,13 +78,14 @@ async function makeKeys({ auditDir, sealedDir, keyfilePath }: InitPlan, instance
   const signatures = createSignaturePrimitives({ memory, gate: createPoolGate(1), publicKeys: createPublicKeyCache(1) });
   const opener = await openerFor(keyfilePath, passphrase);
   const rootKey = makeRootKey(memory);
+  const rootKeys = rootKeysOf([{ epoch: FIRST_EPOCH, key: rootKey }], instanceId, memory);
   try {
     await durableFile(join(auditDir, INSTANCE_FILES.rootKey)).replace(await sealRootKey(rootKey, instanceId, opener, memory));
     const signer = await makeLogKeys({
-      file: durableFile(join(auditDir, INSTANCE_FILES.logKeys)), instanceId, rootKey, signatures, memory,
+      file: durableFile(join(auditDir, INSTANCE_FILES.logKeys)), instanceId, rootKeys, signatures, memory,
       keyOverlapMs: configKeys['audit.key_overlap'].fallback, nowMs: systemClock.wallMs(),
     });
-    await makeStore(sealedDir, rootKeysOf([{ epoch: FIRST_EPOCH, key: rootKey }], instanceId, memory));
+    await makeStore(sealedDir, rootKeys);
     return signer.keys();
   } finally {
     rootKey.destroy();

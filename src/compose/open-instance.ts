@@ -1,6 +1,5 @@
-import type { DurableFile } from '../adapters/files/durable-file.ts';
 import type { Opener } from '../adapters/root-key/root-key.ts';
-import type { RootKeys } from '../adapters/root-key/root-keys.ts';
+import type { Keychain } from '../adapters/root-key/keychain.ts';
 import type { LockedMemory } from '../adapters/system/locked-memory.ts';
 import type { Config } from '../config/load.ts';
 import type { Settings } from '../config/keys.ts';
@@ -10,8 +9,7 @@ import { durableFile } from '../adapters/files/durable-file.ts';
 import { readIdentity } from '../adapters/log-keys/identity.ts';
 import { readKeyfile } from '../adapters/root-key/keyfile.ts';
 import { readPassphrase } from '../adapters/root-key/passphrase.ts';
-import { openRootKey } from '../adapters/root-key/root-key.ts';
-import { FIRST_EPOCH, rootKeysOf } from '../adapters/root-key/root-keys.ts';
+import { openKeychain } from '../adapters/root-key/keychain.ts';
 
 /** What lies below `audit.dir` besides the log itself. */
 export const INSTANCE_FILES = { identity: 'identity.json', rootKey: 'root-key.json', logKeys: 'log-keys.json' } as const;
@@ -19,9 +17,8 @@ export const INSTANCE_FILES = { identity: 'identity.json', rootKey: 'root-key.js
 /** What `ron-kms init` made, opened. */
 export interface Instance {
   readonly instanceId: string;
-  /** In locked memory; whoever opened the instance destroys it. */
-  readonly rootKey: Secret;
-  readonly rootKeys: RootKeys;
+  /** In locked memory; whoever opened the instance destroys them. */
+  readonly rootKeys: Keychain;
 }
 
 export interface OpenInstanceDeps {
@@ -36,20 +33,13 @@ export interface OpenInstanceDeps {
 /** Opens the root key of the instance in `audit.dir` with what the operator gives. Throws with what is missing or wrong. */
 export async function openInstance(deps: OpenInstanceDeps): Promise<Instance> {
   const { config: { settings }, memory } = deps;
-  const fileOf = (name: string) => durableFile(join(settings['audit.dir'], name));
-  const { instanceId } = await readIdentity(fileOf(INSTANCE_FILES.identity));
+  const { instanceId } = await readIdentity(durableFile(join(settings['audit.dir'], INSTANCE_FILES.identity)));
   const expected = settings['service.instance_id'];
   if (expected !== undefined && expected !== instanceId) throw new Error(`audit.dir holds the log of ${instanceId}, and service.instance_id is ${expected}: one of the two is another service's`);
-  const sealed = await readSealed(fileOf(INSTANCE_FILES.rootKey));
   const opener = await openerFrom(settings, deps);
-  const rootKey = await openRootKey(sealed, instanceId, opener, memory).finally(() => opener.secret.destroy());
-  return { instanceId, rootKey, rootKeys: rootKeysOf([{ epoch: FIRST_EPOCH, key: rootKey }], instanceId, memory) };
-}
-
-function readSealed(file: DurableFile): Promise<Buffer> {
-  return file.read().catch((fault: unknown) => {
-    throw new Error('root-key.json cannot be read from audit.dir: without it neither keys nor log can be opened', { cause: fault });
-  });
+  const path = join(settings['audit.dir'], INSTANCE_FILES.rootKey);
+  const rootKeys = await openKeychain({ path, instanceId, opener, memory }).finally(() => opener.secret.destroy());
+  return { instanceId, rootKeys };
 }
 
 async function openerFrom(settings: Settings, { environment, credentialsDirectory, memory, askPassphrase }: OpenInstanceDeps): Promise<Opener> {

@@ -10,11 +10,11 @@ export type OpenLogKeysDeps = OpenInstanceDeps & KeyPairDeps;
 
 /** The keys of the log in `audit.dir`, for who needs nothing else of the instance. Throws with what is missing or wrong. */
 export async function openLogKeys(deps: OpenLogKeysDeps): Promise<LogSigner> {
-  const { instanceId, rootKey } = await openInstance(deps);
+  const { instanceId, rootKeys } = await openInstance(deps);
   try {
     const { 'audit.dir': directory, 'audit.key_overlap': keyOverlapMs } = deps.config.settings;
-    return await openLogSigner({ ...deps, file: durableFile(join(directory, INSTANCE_FILES.logKeys)), instanceId, rootKey, keyOverlapMs });
+    return await openLogSigner({ ...deps, file: durableFile(join(directory, INSTANCE_FILES.logKeys)), instanceId, rootKeys, keyOverlapMs });
   } finally {
-    rootKey.destroy();
+    rootKeys.destroy();
   }
 }

@@ -41,6 +41,7 @@ import { openBackend } from './backend.ts';
 import { checkBehind } from './check-behind.ts';
 import { openInstance } from './open-instance.ts';
 import { makeReadiness } from './readiness.ts';
+import { makeRootKeyMove } from './root-key-move.ts';
 import { settleLog } from './settle-log.ts';
 
 export interface ServiceDeps {
@@ -110,6 +111,7 @@ export async function startService({ config, log: logLines, version, environment
   });
   const operations = createOperations({
     custody: { custody, publicKeys: createPublicKeys(primitives) }, store, audit: log, telemetry,
+    ...(instance && { rootKeyMove: makeRootKeyMove({ rootKeys: instance.rootKeys, keys: backend.sealed, logKeys }) }),
     log: { reader: log, ...(anchoring && { anchoring }), keys: logKeys, integrity },
     policy: createBuiltinPolicy({
       stage: { produceHybrid: settings['pq.produce_hybrid'], verifyMode: settings['pq.verify_mode'], rolloutPercent: settings['pq.rollout_percent'] },
@@ -173,7 +175,7 @@ export async function startService({ config, log: logLines, version, environment
       await operations.close();
       await store.close();
       await log.stop().catch((fault: unknown) => telemetry.event('error', 'last_checkpoint_failed', { code: KmsError.from(fault).code }));
-      instance?.rootKey.destroy();
+      instance?.rootKeys.destroy();
       telemetry.event('info', 'stopped');
     },
   };

@@ -3,6 +3,7 @@ import type { LogKey } from '../ports/audit-reader.ts';
 import type { AcceptClockAnswer } from '../service/accept-clock.ts';
 import type { KeyDocument } from '../service/key-document.ts';
 import type { LogKeysAnswer } from '../service/operations.ts';
+import type { RekeyAnswer, RekeyState } from '../service/rekey.ts';
 import type { RecordsAnswer } from '../service/read-records.ts';
 import type { SignAnswer } from '../service/sign.ts';
 import type { RewrapAnswer, UnwrapAnswer } from '../service/unwrap.ts';
@@ -57,6 +58,14 @@ export function renderAuditKeys({ origin, keys }: { readonly origin: string; rea
 
 export function renderRecords({ records, next, treeSize }: RecordsAnswer) {
   return { records, ...(next !== undefined && { next }), tree_size: treeSize };
+}
+
+export function renderRekeyState({ isMoving, left, total }: RekeyState): wire.Wire<typeof wire.RekeyState> {
+  return { state: isMoving ? 'moving' : 'done', left, total };
+}
+
+export function renderRekey({ audit, ...state }: RekeyAnswer): wire.Wire<typeof wire.RekeyAnswer> {
+  return { ...renderRekeyState(state), audit: renderAudit(audit) };
 }
 
 export function renderLogKeys({ keys, until, audit }: LogKeysAnswer): wire.Wire<typeof wire.LogKeysAnswer> {

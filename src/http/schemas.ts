@@ -256,6 +256,14 @@ export const LogKeysAnswer = Type.Object({
   audit: Audit,
 }, closed);
 
+export const RekeyState = Type.Object({
+  state: Type.Union([Type.Literal('moving'), Type.Literal('done')]),
+  left: Type.Integer({ description: 'rows under the root key before, as of the last step' }),
+  total: Type.Integer(),
+}, closed);
+
+export const RekeyAnswer = Type.Object({ ...RekeyState.properties, audit: Audit }, closed);
+
 export const ReceiptPath = Type.Object({ index: IndexText }, closed);
 export const AcceptClockAnswer = Type.Object({ audit: Audit }, closed);
 

@@ -26,6 +26,8 @@ export interface LogSigner {
   activate(entryIndex: number): Promise<void>;
   /** Drops keys whose overlap has ended; a key dropped is zeroed, its public part is kept with `untilIndex`. */
   retire(nowMs: number, treeSize: number, transitionNote: string): Promise<void>;
+  /** Moves all that is sealed of them under the newest root key; durable when it returns. Nothing else may change them meanwhile. */
+  move(): Promise<void>;
   /** When the newest keys were made, milliseconds UTC. */
   newestMs(): number;
 }

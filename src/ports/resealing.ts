@@ -28,3 +28,15 @@ export interface ResealableStore {
   /** Forgets the keys of all epochs but the newest; only once nothing is left under them. */
   endEpochs(): Promise<void>;
 }
+
+/** Moves all that lies under the root key to a new one, while everything goes on. */
+export interface RootKeyMove {
+  /** A move has begun and is not done; after a crash too. */
+  isMoving(): boolean;
+  /** From now on all is sealed under a new root key, durably. Does nothing while a move is under way. */
+  begin(): Promise<void>;
+  /** Moves some of what is still under the one before. */
+  step(): Promise<ResealProgress>;
+  /** Forgets the root key before; only once nothing is left under it. */
+  end(): Promise<void>;
+}

@@ -42,6 +42,8 @@ export interface LogKeyKeeping {
    * entry whose keys the next `tick` activates, or the log when it is opened again.
    */
   rotate(call: Call, request: RotateRequest): Promise<RotateAnswer>;
+  /** Moves the keys under the newest root key, while nothing else changes them. */
+  move(): Promise<void>;
   /** Drops keys whose overlap has ended, and makes new ones when it is time; to be called about once a second. Never throws. */
   tick(): Promise<void>;
 }
@@ -111,6 +113,8 @@ export function makeLogKeyKeeping({ signer, audit, reader, changeKeys, clocks: {
 
   return {
     rotate: (call, { isCompromised, body }) => rotate(call, isCompromised ? 'compromised' : 'command', hashOfBody(body)),
+
+    move: () => inTurn(() => signer.move()),
 
     async tick() {
       if (!guard.isTrusted()) return;

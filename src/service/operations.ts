@@ -9,6 +9,7 @@ import type { KeyStore } from '../ports/key-store.ts';
 import type { Policy } from '../ports/policy.ts';
 import type { PublicKeys } from '../ports/public-keys.ts';
 import type { Random } from '../ports/random.ts';
+import type { RootKeyMove } from '../ports/resealing.ts';
 import type { Telemetry } from '../ports/telemetry.ts';
 import type { Anchoring } from './anchoring.ts';
 import type { Caller } from './call.ts';
@@ -39,6 +40,7 @@ import { makeReadReceipt } from './read-receipt.ts';
 import { makeReadRecords } from './read-records.ts';
 import { makeReadToken } from './read-token.ts';
 import { createRefusals, noInput, refusedCallOf } from './refusals.ts';
+import { makeRekey } from './rekey.ts';
 import { makeReserveNonces } from './reserve-nonces.ts';
 import { makeSealer } from './sealer.ts';
 import { makeSign } from './sign.ts';
@@ -50,6 +52,8 @@ import { makeWrap } from './wrap.ts';
 export interface World {
   readonly custody: { readonly custody: Custody; readonly publicKeys: PublicKeys };
   readonly store: KeyStore;
+  /** Left out where no root key is. */
+  readonly rootKeyMove?: RootKeyMove;
   readonly audit: AuditLog;
   readonly log: LogKeeping;
   readonly policy: Policy;
@@ -83,7 +87,7 @@ const RECORD_SCANS_MAX = 16;
 export type Operations = ReturnType<typeof createOperations>;
 
 /** The services, tied together: each operation with no more than it needs, every client's call through `perform`. */
-export function createOperations({ custody: { custody, publicKeys }, store, audit, log, policy, telemetry, system }: World, config: OperationsConfig) {
+export function createOperations({ custody: { custody, publicKeys }, store, rootKeyMove, audit, log, policy, telemetry, system }: World, config: OperationsConfig) {
   const { clock, random, clockGuard } = system;
   const rates = createRateLimits({ clock, signPerSecond: config.signPerSecond });
   const signing = createInFlight(config.inFlightMax.signing, 'security.max_inflight_sign operations are in flight');
@@ -113,6 +117,7 @@ export function createOperations({ custody: { custody, publicKeys }, store, audi
   const unwrap = makeUnwrap(unwrapDeps);
   const rewrap = makeRewrap({ ...unwrapDeps, target: { policy, sealer } });
   const acceptClock = makeAcceptClock({ authorise, audit, clockGuard });
+  const rekey = makeRekey({ authorise, audit, clock, move: rootKeyMove, report: { telemetry, random } });
   const reading = createInFlight(RECORD_SCANS_MAX, 'too many requests read the log at once');
   const refusals = createRefusals({ audit, clock, random, telemetry });
   const perform = makePerform({ clock, random, telemetry, clockGuard, journal: { requireWritable, refusals } });
@@ -147,16 +152,21 @@ export function createOperations({ custody: { custody, publicKeys }, store, audi
       authorise.instance(call.caller, 'kms:admin');
       return log.keys.rotate(call, request);
     }, () => hashOfBody(request.body)),
+    rekey: (caller: Caller, opId: string | undefined, body: Readonly<Record<string, unknown>>) => perform.one(caller, 'rekey', opId, (call) => rekey.start(call, body), () => hashOfBody(body)),
+    rekeyState: rekey.state,
     /** A refusal before any operation: of a token, a body, a path. */
     refused: (refusal: KmsError, sender: Caller | Stranger, op?: Op) => refusals.record(refusal, refusedCallOf(sender, op), noInput),
 
     async housekeeping() {
       await outcomes.writeOwed();
       await refusals.sweep();
-      if (isWritable()) await housekeeping();
+      if (!isWritable()) return;
+      await housekeeping();
+      await rekey.tick();
     },
     /** What is still to be written before the log is closed. */
     async close() {
+      await rekey.stop();
       await outcomes.writeOwed();
       await refusals.flush();
     },

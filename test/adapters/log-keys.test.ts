@@ -18,6 +18,7 @@ import { createSignaturePrimitives } from '../../src/adapters/crypto/signatures.
 import { formatIdentity, readIdentity } from '../../src/adapters/log-keys/identity.ts';
 import { createMemoryLogSigner, makeLogKeys, openLogSigner } from '../../src/adapters/log-keys/open.ts';
 import { makeRootKey } from '../../src/adapters/root-key/root-key.ts';
+import { FIRST_EPOCH, rootKeysOf } from '../../src/adapters/root-key/root-keys.ts';
 import { createLockedMemory } from '../../src/adapters/system/locked-memory.ts';
 import { REVEAL } from '../../src/core/reveal.ts';
 import { withOneBitFlipped } from '../harness/bits.ts';
@@ -46,9 +47,9 @@ function fileThatMayFail(): DurableFile & { text: string; fault: 'before' | 'aft
 
 async function newLog(instanceId = INSTANCE, rootKey = makeRootKey(memory)) {
   const file = fileThatMayFail();
-  const deps: LogKeysDeps = { file, instanceId, rootKey, signatures, memory, keyOverlapMs: OVERLAP_MS };
+  const deps: LogKeysDeps = { file, instanceId, rootKeys: rootKeysOf([{ epoch: FIRST_EPOCH, key: rootKey }], instanceId, memory), signatures, memory, keyOverlapMs: OVERLAP_MS };
   const signer = await makeLogKeys({ ...deps, nowMs: START_MS });
-  return { file, deps, signer, reopen: () => openLogSigner(deps) };
+  return { file, deps, rootKey, signer, reopen: () => openLogSigner(deps) };
 }
 
 function headAt(size: number, origin = ORIGIN) {
@@ -103,9 +104,9 @@ describe('the keys of a log', () => {
   });
 
   test('lie as the file says, for an implementation that is not ours', async () => {
-    const { file, deps, signer } = await newLog();
+    const { file, rootKey, signer } = await newLog();
     const { mac_b64: mac, ...content } = JSON.parse(file.text) as Record<string, any>;
-    const derived = (info: string) => hkdf(sha256, deps.rootKey.read(REVEAL), Buffer.from(INSTANCE), Buffer.from(info), 32);
+    const derived = (info: string) => hkdf(sha256, rootKey.read(REVEAL), Buffer.from(INSTANCE), Buffer.from(info), 32);
     expect(Buffer.from(hmac(sha256, derived('ron-kms::ron-kms::audit::log-keys-file'), Buffer.from(canonicalize(content) ?? ''))).toString('base64')).toBe(mac);
     expect(Buffer.from(hmac(sha256, derived('ron-kms::ron-kms::audit::state'), Buffer.from('x')))).toEqual(signer.mac(Buffer.from('x')));
     const seeds = (content['sets'][0].keys as { vkey: string; nonce_b64: string; sealed_b64: string }[]).map(({ vkey, nonce_b64: nonce, sealed_b64: sealed }) => {
@@ -151,7 +152,7 @@ describe('the keys of a log', () => {
 
   test('of another instance are refused, by name where it says so, also under the same root key', async () => {
     const one = await newLog();
-    const other = await newLog(OTHER, one.deps.rootKey);
+    const other = await newLog(OTHER, one.rootKey);
     expect(one.signer.mac(Buffer.from('x'))).not.toEqual(other.signer.mac(Buffer.from('x')));
     const own = one.file.text;
     one.file.text = other.file.text;
@@ -159,7 +160,7 @@ describe('the keys of a log', () => {
     one.file.text = other.file.text.replaceAll(OTHER, INSTANCE);
     await expect(one.reopen()).rejects.toThrow(/does not authenticate/);
     one.file.text = own;
-    await expect(openLogSigner({ ...one.deps, rootKey: makeRootKey(memory) })).rejects.toThrow(/the root key is not its own/);
+    await expect(openLogSigner({ ...one.deps, rootKeys: rootKeysOf([{ epoch: FIRST_EPOCH, key: makeRootKey(memory) }], INSTANCE, memory) })).rejects.toThrow(/the root key is not its own/);
   });
 
   test('in RAM are other ones at each start, and sign all the same', async () => {

@@ -56,6 +56,7 @@ export function createTestSigner(origin: string = SIGNER_ORIGIN, { ed25519, mlDs
     prepared: () => undefined,
     activate: neverRotates,
     retire: neverRotates,
+    move: async () => undefined,
     newestMs: () => 0,
   };
 }

@@ -69,8 +69,8 @@ interface ServeOptions {
 
 /** Starts `ron-kms serve` on free ports; throws with its log when it ends before it listens. */
 export async function serve(flags: readonly string[], { cwd, env = {}, uid, under = [] }: ServeOptions): Promise<Serving> {
-  const [program = LAUNCHER, ...before] = [...under, LAUNCHER];
-  const child = spawn(program, [...before, 'serve', '--bind-addr', '127.0.0.1:0', '--metrics-addr', '127.0.0.1:0', '--json', ...flags], {
+  const words = [...under, LAUNCHER];
+  const child = spawn(words[0] ?? LAUNCHER, [...words.slice(1), 'serve', '--bind-addr', '127.0.0.1:0', '--metrics-addr', '127.0.0.1:0', '--json', ...flags], {
     cwd, env: { ...process.env, ...env }, stdio: ['ignore', 'pipe', 'pipe'], ...(uid !== undefined && { uid, gid: uid }),
   });
   let log = '';

@@ -7,6 +7,7 @@ import { createPublicKeyCache } from '../../src/adapters/crypto/public-key-cache
 import { createSignaturePrimitives } from '../../src/adapters/crypto/signatures.ts';
 import { makeLogKeys, openLogSigner } from '../../src/adapters/log-keys/open.ts';
 import { makeRootKey } from '../../src/adapters/root-key/root-key.ts';
+import { FIRST_EPOCH, rootKeysOf } from '../../src/adapters/root-key/root-keys.ts';
 import { createLockedMemory } from '../../src/adapters/system/locked-memory.ts';
 import { createSystemRandom } from '../../src/adapters/system/random.ts';
 import { KmsError } from '../../src/core/errors.ts';
@@ -28,7 +29,7 @@ async function newHouse() {
   const now = { ms: START_MS, isTrusted: true };
   const told: string[] = [];
   const deps = {
-    instanceId: INSTANCE, rootKey: makeRootKey(memory), signatures, memory, keyOverlapMs: 30 * DAY_MS,
+    instanceId: INSTANCE, rootKeys: rootKeysOf([{ epoch: FIRST_EPOCH, key: makeRootKey(memory) }], INSTANCE, memory), signatures, memory, keyOverlapMs: 30 * DAY_MS,
     file: {
       read: async () => Buffer.from(text),
       async replace(content: string) {

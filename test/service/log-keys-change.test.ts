@@ -13,6 +13,7 @@ import { openLog } from '../../src/adapters/audit-log/open-log.ts';
 import { formatIdentity } from '../../src/adapters/log-keys/identity.ts';
 import { makeLogKeys, openLogSigner } from '../../src/adapters/log-keys/open.ts';
 import { makeRootKey } from '../../src/adapters/root-key/root-key.ts';
+import { FIRST_EPOCH, rootKeysOf } from '../../src/adapters/root-key/root-keys.ts';
 import { systemClock as clock } from '../../src/adapters/system/clock.ts';
 import { createSystemRandom } from '../../src/adapters/system/random.ts';
 import { makeLogKeyKeeping } from '../../src/service/log-keeping.ts';
@@ -40,7 +41,7 @@ async function newPlace(name: string) {
   const instanceId = random.uuidv7();
   mkdirSync(directory);
   writeFileSync(join(directory, 'identity.json'), formatIdentity({ instanceId, createdAt: new Date().toISOString() }));
-  const deps = { instanceId, rootKey: makeRootKey(memory), signatures, memory, keyOverlapMs: HOUR_MS, file };
+  const deps = { instanceId, rootKeys: rootKeysOf([{ epoch: FIRST_EPOCH, key: makeRootKey(memory) }], instanceId, memory), signatures, memory, keyOverlapMs: HOUR_MS, file };
   await makeLogKeys({ ...deps, nowMs: clock.wallMs() });
 
   const open = async (at = directory) => {

@@ -13,6 +13,7 @@ import { hexSecret, openerOf } from '../../scripts/keys-vector.ts';
 import { makeVectors, readVectors } from '../../scripts/make-vectors.ts';
 import { readIdentity } from '../../src/adapters/log-keys/identity.ts';
 import { openLogSigner } from '../../src/adapters/log-keys/open.ts';
+import { FIRST_EPOCH, rootKeysOf } from '../../src/adapters/root-key/root-keys.ts';
 import { openRootKey } from '../../src/adapters/root-key/root-key.ts';
 import { createLockedMemory } from '../../src/adapters/system/locked-memory.ts';
 import { isAlg, specOf } from '../../src/core/algorithm/table.ts';
@@ -172,7 +173,7 @@ describe('docs/formats/vectors/keys.json', () => {
   const memory = createLockedMemory();
   const instanceId = keys.instance_id;
   const openRoot = (of: string, text: string) => openRootKey(Buffer.from(text), instanceId, openerOf(keys.root_keys.find(({ name }) => name === of) ?? expect.unreachable(), { memory }), memory);
-  const openLogKeys = (text: string) => openLogSigner({ file: fileOf(text), instanceId, rootKey: hexSecret(keys.log_keys[0].root_key_hex, { memory }), signatures, memory, keyOverlapMs: 0 });
+  const openLogKeys = (text: string) => openLogSigner({ file: fileOf(text), instanceId, rootKeys: rootKeysOf([{ epoch: FIRST_EPOCH, key: hexSecret(keys.log_keys[0].root_key_hex, { memory }) }], instanceId, memory), signatures, memory, keyOverlapMs: 0 });
 
   test('is whole: an identity, 2 root keys, 1 file of log keys, 19 and 10 refused', () => {
     expect([keys.root_keys, keys.log_keys, keys.refused_root_keys, keys.refused_log_keys].map(({ length }) => length)).toEqual([2, 1, 19, 10]);

@@ -3,6 +3,7 @@ import type { DurableFile } from '../files/durable-file.ts';
 import type { KeyPairDeps } from './key-pair.ts';
 import type { LogKeysVault, VaultDeps } from './vault.ts';
 import { makeRootKey } from '../root-key/root-key.ts';
+import { FIRST_EPOCH, rootKeysOf } from '../root-key/root-keys.ts';
 import { originOf } from './identity.ts';
 import { createLogSigner, makeSet } from './signer.ts';
 import { createVault } from './vault.ts';
@@ -28,12 +29,12 @@ export async function makeLogKeys({ nowMs, ...deps }: LogKeysDeps & { readonly n
 }
 
 /** Keys for a log in RAM, sealed under a root key that was in RAM too: nothing is written, and nothing outlives the process. */
-export async function createMemoryLogSigner(deps: Omit<LogKeysDeps, 'file' | 'rootKey'> & { readonly nowMs: number }): Promise<LogSigner> {
-  const rootKey = makeRootKey(deps.memory);
+export async function createMemoryLogSigner(deps: Omit<LogKeysDeps, 'file' | 'rootKeys'> & { readonly nowMs: number }): Promise<LogSigner> {
+  const key = makeRootKey(deps.memory);
   try {
-    return await makeLogKeys({ ...deps, file: fileInRam(), rootKey });
+    return await makeLogKeys({ ...deps, file: fileInRam(), rootKeys: rootKeysOf([{ epoch: FIRST_EPOCH, key }], deps.instanceId, deps.memory) });
   } finally {
-    rootKey.destroy();
+    key.destroy();
   }
 }
 

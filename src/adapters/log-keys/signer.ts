@@ -103,6 +103,10 @@ export function createLogSigner(deps: SignerDeps, opened: LogKeysState): LogSign
       await save({ ...state, sets });
     },
 
+    async move() {
+      state = await vault.move(state);
+    },
+
     newestMs: () => parseRfc3339(state.sets.at(-1)?.made_at ?? '') ?? 0,
   };
 }

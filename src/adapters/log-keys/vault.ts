@@ -2,12 +2,14 @@ import type { Secret } from '../../core/secret.ts';
 import type { LogKey } from '../../ports/audit-reader.ts';
 import type { LogKeysDetail } from '../../ports/log-signer.ts';
 import type { DurableFile } from '../files/durable-file.ts';
+import type { RootKeys } from '../root-key/root-keys.ts';
 import type { Sealed } from '../root-key/sealing.ts';
 import type { LockedMemory } from '../system/locked-memory.ts';
 import { timingSafeEqual } from 'node:crypto';
 import { canonicalJson } from '../../core/canonical-json.ts';
 import { parseStrictJson } from '../../core/strict-json.ts';
-import { deriveKey, macUnder, open, seal } from '../root-key/sealing.ts';
+import { FIRST_EPOCH } from '../root-key/root-keys.ts';
+import { macUnder, open, seal } from '../root-key/sealing.ts';
 
 /** A log key as it lies on disk; without its seed once it signs no more. */
 export interface StoredKey extends Partial<Sealed> {
@@ -53,17 +55,23 @@ export interface LogKeysVault {
   /** Throws, with what is wrong, on anything that `save` did not write for this log. */
   load(): Promise<LogKeysState>;
   mac(bytes: Uint8Array): Buffer;
+  /** Moves every seed, and the key of `mac`, under the newest root key; durable when it returns. */
+  move(state: LogKeysState): Promise<LogKeysState>;
 }
 
 interface LogKeysFile extends LogKeysState {
   readonly v: 1;
   readonly instance_id: string;
+  /** Of the root key that it lies under; left out: of the first. */
+  readonly epoch?: string;
+  /** The key of the MACs outside of this file, once it is no longer the one that the root key gives. */
+  readonly state_key?: Sealed;
 }
 
 export interface VaultDeps {
   readonly file: DurableFile;
   readonly instanceId: string;
-  readonly rootKey: Secret;
+  readonly rootKeys: RootKeys;
   readonly memory: LockedMemory;
 }
 
@@ -74,40 +82,95 @@ const INFO = { seeds: 'ron-kms::ron-kms::audit::log-keys', file: 'ron-kms::ron-k
  * `log-keys.json` below `audit.dir`: every seed sealed to its instance, position and public key, and the whole
  * file under an HMAC, so that nothing in it can be changed, dropped or taken from another log.
  */
-export function createVault({ file, instanceId, rootKey, memory }: VaultDeps): LogKeysVault {
-  const seedKey = deriveKey(rootKey, { info: INFO.seeds, instanceId }, memory);
-  const fileKey = deriveKey(rootKey, { info: INFO.file, instanceId }, memory);
-  const stateKey = deriveKey(rootKey, { info: INFO.state, instanceId }, memory);
+export function createVault({ file, instanceId, rootKeys, memory }: VaultDeps): LogKeysVault {
   const aadOf = (position: number, vkey: string): string => `ron-kms/log-keys/v1\n${canonicalJson({ instance_id: instanceId, position, vkey })}`;
-  const macOf = (content: object): Buffer => macUnder(fileKey, Buffer.from(canonicalJson(content), 'utf8'));
+  const stateAad = `ron-kms/log-keys/v1\n${canonicalJson({ instance_id: instanceId, key: 'state' })}`;
+
+  const keysOf = (epoch: string): EpochKeys => {
+    const [seeds, content, state] = [INFO.seeds, INFO.file, INFO.state].map((info) => rootKeys.derive(epoch, info));
+    if (seeds === undefined || content === undefined || state === undefined) throw new Error('log-keys.json lies under a root key that is not there');
+    return { epoch, seeds, content, state };
+  };
+  let keys = keysOf(rootKeys.current());
+  /** As it lies in the file, where it does. */
+  let sealedStateKey: Sealed | undefined;
+
+  const write = async (state: LogKeysState, under: EpochKeys, stateKey: Sealed | undefined): Promise<void> => {
+    const { sets, prepared } = state;
+    const content: LogKeysFile = {
+      v: VERSION, instance_id: instanceId, ...(under.epoch !== FIRST_EPOCH && { epoch: under.epoch }), ...(stateKey && { state_key: stateKey }), sets, ...(prepared && { prepared }),
+    };
+    await file.replace(`${JSON.stringify({ ...content, mac_b64: macOf(content, under).toString('base64') })}\n`);
+  };
+
+  const openSeed = ({ vkey, nonce_b64, sealed_b64 }: StoredKey, position: number): Secret => {
+    const seed = nonce_b64 === undefined || sealed_b64 === undefined ? undefined : open(keys.seeds, { nonce_b64, sealed_b64 }, aadOf(position, vkey), memory);
+    if (seed === undefined) throw new Error('a key in log-keys.json does not open: it was moved from another place or another log');
+    return seed;
+  };
 
   return {
-    seal: (seed, position, vkey) => seal(seedKey, seed, aadOf(position, vkey)),
-    open({ vkey, nonce_b64, sealed_b64 }, position) {
-      const seed = nonce_b64 === undefined || sealed_b64 === undefined ? undefined : open(seedKey, { nonce_b64, sealed_b64 }, aadOf(position, vkey), memory);
-      if (seed === undefined) throw new Error('a key in log-keys.json does not open: it was moved from another place or another log');
-      return seed;
-    },
-    async save(state) {
-      const content: LogKeysFile = { v: VERSION, instance_id: instanceId, ...state };
-      await file.replace(`${JSON.stringify({ ...content, mac_b64: macOf(content).toString('base64') })}\n`);
-    },
-    mac: (bytes) => macUnder(stateKey, bytes),
+    seal: (seed, position, vkey) => seal(keys.seeds, seed, aadOf(position, vkey)),
+    open: openSeed,
+    save: (state) => write(state, keys, sealedStateKey),
+    mac: (bytes) => macUnder(keys.state, bytes),
+
     async load() {
       const { mac_b64: mac, ...content } = objectIn(await file.read().catch((fault: unknown) => {
         throw new Error('log-keys.json cannot be read from audit.dir: without it the log cannot be signed', { cause: fault });
       }));
-      const { v, instance_id: instance } = content;
-      if (v !== VERSION || typeof instance !== 'string' || typeof mac !== 'string') throw new Error('log-keys.json in audit.dir is not one of this version: it was changed, or cut short');
+      const { v, instance_id: instance, epoch = FIRST_EPOCH } = content;
+      if (v !== VERSION || typeof instance !== 'string' || typeof mac !== 'string' || typeof epoch !== 'string') throw new Error('log-keys.json in audit.dir is not one of this version: it was changed, or cut short');
       if (instance !== instanceId) throw new Error(`log-keys.json holds the keys of another log, ron-kms/${instance}`);
+      const own = keysOf(epoch);
       // As text: of its one spelling in base64, too, no bit may differ.
       const given = Buffer.from(mac);
-      const expected = Buffer.from(macOf(content).toString('base64'));
+      const expected = Buffer.from(macOf(content, own).toString('base64'));
       if (given.length !== expected.length || !timingSafeEqual(given, expected)) throw new Error('log-keys.json does not authenticate: it was changed, or the root key is not its own');
-      // It authenticates, so what stands in it is what `save` wrote.
-      return content as unknown as LogKeysFile;
+      // It authenticates, so what stands in it is what `write` wrote.
+      const { sets, prepared, state_key: stateKey } = content as unknown as LogKeysFile;
+      const state = stateKey && open(own.seeds, stateKey, stateAad, memory);
+      if (stateKey !== undefined && state === undefined) throw new Error('a key in log-keys.json does not open: it was moved from another log');
+      keys = { ...own, state: state ?? own.state };
+      sealedStateKey = stateKey;
+      return { sets, ...(prepared && { prepared }) };
+    },
+
+    async move(state) {
+      if (keys.epoch === rootKeys.current()) return state;
+      const next = { ...keysOf(rootKeys.current()), state: keys.state };
+      const moved = (set: StoredSet): StoredSet => ({
+        ...set,
+        keys: set.keys.map((key) => {
+          if (key.sealed_b64 === undefined) return key;
+          const seed = openSeed(key, set.position);
+          const resealed = seal(next.seeds, seed, aadOf(set.position, key.vkey));
+          seed.destroy();
+          return { ...key, ...resealed };
+        }),
+      });
+      const { sets, prepared } = state;
+      const under: LogKeysState = { sets: sets.map(moved), ...(prepared && { prepared: { ...prepared, set: moved(prepared.set) } }) };
+      const stateKey = seal(next.seeds, next.state, stateAad);
+      await write(under, next, stateKey);
+      for (const old of [keys.seeds, keys.content]) old.destroy();
+      keys = next;
+      sealedStateKey = stateKey;
+      return under;
     },
   };
+}
+
+/** The keys that a root key gives for the log. */
+interface EpochKeys {
+  readonly epoch: string;
+  readonly seeds: Secret;
+  readonly content: Secret;
+  readonly state: Secret;
+}
+
+function macOf(content: object, { content: key }: EpochKeys): Buffer {
+  return macUnder(key, Buffer.from(canonicalJson(content), 'utf8'));
 }
 
 function objectIn(bytes: Buffer): Record<string, unknown> {

@@ -1,11 +1,13 @@
 import type { LockedMemory } from '../system/locked-memory.ts';
 import type { Kdf } from './argon2id.ts';
 import type { Sealed } from './sealing.ts';
+import { isDeepStrictEqual } from 'node:util';
 import sodium from 'sodium-native';
 import { canonicalJson } from '../../core/canonical-json.ts';
 import { Secret } from '../../core/secret.ts';
 import { parseStrictJson } from '../../core/strict-json.ts';
 import { isKdf, keyFromPassphrase, newKdf } from './argon2id.ts';
+import { FIRST_EPOCH } from './root-keys.ts';
 import { deriveKey, KEY_BYTES, open, seal } from './sealing.ts';
 
 /** Under what a root key lies. */
@@ -21,6 +23,8 @@ export interface Opener {
 interface RootKeyFile extends Sealed {
   readonly v: 1;
   readonly instance_id: string;
+  /** Left out: of the root key that `init` made. */
+  readonly epoch?: string;
   readonly seal: SealName;
   /** With a passphrase only. */
   readonly kdf?: Kdf;
@@ -28,6 +32,7 @@ interface RootKeyFile extends Sealed {
 
 type Header = Omit<RootKeyFile, keyof Sealed>;
 
+const EPOCH = /^[0-9a-f]{16}$/;
 const DOMAIN = 'ron-kms/root-key/v1';
 const KEYFILE_INFO = 'ron-kms::ron-kms::root::keyfile';
 
@@ -38,26 +43,54 @@ export function makeRootKey(memory: LockedMemory): Secret {
   return new Secret(slot, memory.give);
 }
 
+/** An opened root key, with what another one can be sealed with in the same way. */
+export interface OpenedRootKey {
+  readonly rootKey: Secret;
+  readonly epoch: string;
+  readonly header: Header;
+  readonly sealingKey: Secret;
+}
+
 /** The text of the file that keeps the root key of this instance. */
 export async function sealRootKey(rootKey: Secret, instanceId: string, opener: Opener, memory: LockedMemory): Promise<string> {
   const header: Header = { v: 1, instance_id: instanceId, seal: opener.seal, ...(opener.seal === 'passphrase' && { kdf: newKdf() }) };
   const key = await sealingKeyOf(header, opener.secret, memory);
   try {
-    return `${JSON.stringify({ ...header, ...seal(key, rootKey, aadOf(header)) })}\n`;
+    return textOf(header, key, rootKey);
   } finally {
     key.destroy();
   }
 }
 
-/** The root key, in locked memory. Throws with what the operator can do; never with what was in the file. */
-export async function openRootKey(bytes: Buffer, instanceId: string, opener: Opener, memory: LockedMemory): Promise<Secret> {
+/** The file of the next root key: under what the one before lies under, without asking for it again. */
+export function sealAnother(rootKey: Secret, epoch: string, { header, sealingKey }: OpenedRootKey): string {
+  return textOf({ ...header, epoch }, sealingKey, rootKey);
+}
+
+function textOf(header: Header, key: Secret, rootKey: Secret): string {
+  return `${JSON.stringify({ ...header, ...seal(key, rootKey, aadOf(header)) })}\n`;
+}
+
+/**
+ * The root key, in locked memory. Throws with what the operator can do; never with what was in the file. `before` is
+ * one that was opened in the same way: what stretching a passphrase gave is used again.
+ */
+export async function openRootKeyFile(bytes: Buffer, instanceId: string, opener: Opener, memory: LockedMemory, before?: OpenedRootKey): Promise<OpenedRootKey> {
   const { nonce_b64, sealed_b64, ...header } = parseRootKeyFile(bytes);
   if (header.instance_id !== instanceId) throw new Error(`root-key.json is of the instance ${header.instance_id}, and identity.json beside it says ${instanceId}`);
   if (header.seal !== opener.seal) throw new Error(`the root key lies under a ${header.seal}: set backends.file.seal = "${header.seal}"`);
-  const key = await sealingKeyOf(header, opener.secret, memory);
-  const rootKey = open(key, { nonce_b64, sealed_b64 }, aadOf(header), memory);
-  key.destroy();
-  if (rootKey === undefined) throw new Error(`the root key does not open: this is the wrong ${opener.seal}, or root-key.json was changed`);
+  const isAlike = before !== undefined && isDeepStrictEqual(before.header.kdf, header.kdf);
+  const sealingKey = isAlike ? before.sealingKey : await sealingKeyOf(header, opener.secret, memory);
+  const rootKey = open(sealingKey, { nonce_b64, sealed_b64 }, aadOf(header), memory);
+  if (rootKey !== undefined) return { rootKey, epoch: header.epoch ?? FIRST_EPOCH, header, sealingKey };
+  if (!isAlike) sealingKey.destroy();
+  throw new Error(`the root key does not open: this is the wrong ${opener.seal}, or root-key.json was changed`);
+}
+
+/** As `openRootKeyFile`, for who needs the key alone. */
+export async function openRootKey(bytes: Buffer, instanceId: string, opener: Opener, memory: LockedMemory): Promise<Secret> {
+  const { rootKey, sealingKey } = await openRootKeyFile(bytes, instanceId, opener, memory);
+  sealingKey.destroy();
   return rootKey;
 }
 
@@ -81,8 +114,9 @@ function parseRootKeyFile(bytes: Buffer): RootKeyFile {
 }
 
 function isRootKeyFile(file: object): file is RootKeyFile {
-  const { v, instance_id: instanceId, seal, kdf, nonce_b64: nonce, sealed_b64: sealed, ...more } = file as Record<string, unknown>;
+  const { v, instance_id: instanceId, epoch, seal, kdf, nonce_b64: nonce, sealed_b64: sealed, ...more } = file as Record<string, unknown>;
   return v === 1 && Object.keys(more).length === 0
     && [instanceId, nonce, sealed].every((text) => typeof text === 'string')
+    && (epoch === undefined || (typeof epoch === 'string' && EPOCH.test(epoch) && epoch !== FIRST_EPOCH))
     && (seal === 'passphrase' ? isKdf(kdf) : seal === 'keyfile' && kdf === undefined);
 }

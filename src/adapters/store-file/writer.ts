@@ -45,15 +45,16 @@ export function createWriter({ database, ring, ...first }: WriterDeps): Writer {
 
   const putRecord = (at: number, { id, kid, isNew, content, sealed, parts }: RecordChange): Change => {
     const digest = recordDigest(kid, at, content);
-    const kept = sealed === undefined ? sealedOf(id) : sealed;
-    const mac = recordMac(key(), id, digest, kept);
-    if (isNew) sql.insertRecord.run(id, kid, at, content, kept, epoch, mac);
-    else sql.updateRecord.run(at, content, kept, epoch, mac, id);
+    // What is kept may lie under the root key before: the row stays of its epoch, so that it is moved.
+    const [kept, of] = sealed === undefined ? storedOf(id) : [sealed, epoch] as const;
+    const mac = recordMac(key(of), id, digest, kept);
+    if (isNew) sql.insertRecord.run(id, kid, at, content, kept, of, mac);
+    else sql.updateRecord.run(at, content, kept, of, mac, id);
     for (const { ordinal, bytes } of parts) sql.insertPart.run(partId(id, ordinal), bytes);
     return { kind: RECORD, recordId: id, digest };
   };
 
-  const sealedOf = (id: number): Uint8Array | null => (sql.sealed.get(id) as unknown as [Uint8Array | null] | undefined)?.[0] ?? null;
+  const storedOf = (id: number): readonly [Uint8Array | null, string] => (sql.sealed.get(id) as unknown as [Uint8Array | null, string] | undefined) ?? [null, epoch];
 
   const put = ({ generation: at, intent, records, nonces, operation }: WireMutation, before: Buffer): Buffer => {
     const changes = records.map((record) => ({ ...putRecord(at, record), kid: record.isNew ? record.kid : null }));
@@ -138,13 +139,16 @@ export function createWriter({ database, ring, ...first }: WriterDeps): Writer {
         for (const { id, sealed } of resealed) moveRecord(id, sealed);
         if (resealed.length === 0) moveRest(limit);
       });
-      const [left, total] = sql.left.get(epoch, epoch, epoch) as unknown as [number, number];
-      if (left > 0 && resealed.length === 0) resealedTo = 0;
+      const [total] = sql.lastId.get() as unknown as [number];
+      // Counting them all each time would take longer than moving them.
+      if (resealed.length > 0) return { left: Math.max(1, total - resealedTo), total };
+      const [left] = sql.left.get(epoch, epoch, epoch) as unknown as [number];
+      if (left > 0) resealedTo = 0;
       return { left, total };
     },
 
     endEpochs() {
-      const [left] = sql.left.get(epoch, epoch, epoch) as unknown as [number];
+      const [left] = sql.underOthers.get(epoch) as unknown as [number];
       if (left > 0) throw new Error(`${left} rows are still of an epoch before`);
       ring.keepOnly(epoch);
     },
@@ -158,7 +162,7 @@ function statementsOf(database: DatabaseSync) {
     updateRecord: of('UPDATE records SET generation = ?, content = ?, sealed = ?, epoch = ?, mac = ? WHERE id = ?'),
     moveRecord: of('UPDATE records SET sealed = ?, epoch = ?, mac = ? WHERE id = ?'),
     record: of('SELECT kid, generation, content, sealed, epoch, mac FROM records WHERE id = ?'),
-    sealed: of('SELECT sealed FROM records WHERE id = ?'),
+    sealed: of('SELECT sealed, epoch FROM records WHERE id = ?'),
     sealedBefore: of("SELECT id, kid, json_extract(content, '$.sealed_generation'), sealed FROM records WHERE id > ? AND epoch <> ? AND sealed IS NOT NULL ORDER BY id LIMIT ?"),
     otherRecords: of('SELECT id FROM records WHERE epoch <> ? AND sealed IS NULL LIMIT ?'),
     insertPart: of('INSERT INTO public_parts (id, bytes) VALUES (?, ?)'),
@@ -172,7 +176,10 @@ function statementsOf(database: DatabaseSync) {
     dropOperation: of('DELETE FROM operations WHERE scope_hash = ?'),
     dropExpired: of('DELETE FROM operations WHERE expires_at <= ?'),
     putHead: of('INSERT OR REPLACE INTO head (id, generation, chain, epoch, mac) VALUES (1, ?, ?, ?, ?)'),
-    left: of('SELECT (SELECT count(*) FROM records WHERE epoch <> ?) + (SELECT count(*) FROM nonces WHERE epoch <> ?) + (SELECT count(*) FROM operations WHERE epoch <> ?), (SELECT count(*) FROM records)'),
+    left: of('SELECT (SELECT count(*) FROM records WHERE epoch <> ?) + (SELECT count(*) FROM nonces WHERE epoch <> ?) + (SELECT count(*) FROM operations WHERE epoch <> ?)'),
+    // By what stands in the blobs themselves: after this the key before is gone.
+    underOthers: of('SELECT (SELECT count(*) FROM records WHERE epoch <> ?1 OR (sealed IS NOT NULL AND lower(hex(substr(sealed, 3, 8))) <> ?1)) + (SELECT count(*) FROM nonces WHERE epoch <> ?1) + (SELECT count(*) FROM operations WHERE epoch <> ?1)'),
+    lastId: of('SELECT COALESCE(MAX(id), 0) FROM records'),
     truncate: of('PRAGMA wal_checkpoint(TRUNCATE)'),
   };
 }

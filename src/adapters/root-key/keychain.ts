@@ -1,0 +1,75 @@
+import type { FileLayer } from '../audit-file/file-layer.ts';
+import type { LockedMemory } from '../system/locked-memory.ts';
+import type { Opener } from './root-key.ts';
+import type { HeldRootKey, RootKeys } from './root-keys.ts';
+import { randomBytes } from 'node:crypto';
+import { dirname } from 'node:path';
+import { nodeFiles } from '../audit-file/file-layer.ts';
+import { flushDirectory, replaceDurably } from '../files/durable-file.ts';
+import { makeRootKey, openRootKeyFile, sealAnother } from './root-key.ts';
+import { EPOCH_BYTES, rootKeysOf } from './root-keys.ts';
+
+/** The root keys of an instance with the files they lie in: one, and the next one while everything is moved under it. */
+export interface Keychain extends RootKeys {
+  /** True from `begin` to `end`, crashes in between included. */
+  isMoving(): boolean;
+  /** Makes the next root key, durable when it returns; all that is sealed from then on lies under it. */
+  begin(): Promise<void>;
+  /** Nothing lies under the one before any more: it is forgotten, here and on disk. */
+  end(): Promise<void>;
+  /** Zeroes all of them. */
+  destroy(): void;
+}
+
+export interface KeychainDeps {
+  readonly path: string;
+  readonly instanceId: string;
+  /** Stays the caller's. */
+  readonly opener: Opener;
+  readonly memory: LockedMemory;
+  readonly files?: FileLayer;
+}
+
+/** Beside the root key, while there are two. */
+function nextPathOf(path: string): string {
+  return path.replace(/\.json$/, '-next.json');
+}
+
+/**
+ * Opens `root-key.json`, and `root-key-next.json` where a move to the next root key is not done. The new key lies under what opened the old one; a rename
+ * of its file over the old one's is the end of the move.
+ */
+export async function openKeychain({ path, instanceId, opener, memory, files = nodeFiles }: KeychainDeps): Promise<Keychain> {
+  const bytes = files.readNow(path);
+  if (bytes === undefined) throw new Error('root-key.json cannot be read from audit.dir: without it neither keys nor log can be opened');
+  const first = await openRootKeyFile(bytes, instanceId, opener, memory);
+  const held: HeldRootKey[] = [{ epoch: first.epoch, key: first.rootKey }];
+  const nextPath = nextPathOf(path);
+  const nextBytes = files.readNow(nextPath);
+  if (nextBytes !== undefined) {
+    const next = await openRootKeyFile(nextBytes, instanceId, opener, memory, first);
+    held.push({ epoch: next.epoch, key: next.rootKey });
+  }
+
+  return {
+    ...rootKeysOf(held, instanceId, memory),
+    isMoving: () => held.length > 1,
+    async begin() {
+      if (held.length > 1) return;
+      const key = makeRootKey(memory);
+      const epoch = randomBytes(EPOCH_BYTES).toString('hex');
+      await replaceDurably(nextPath, Buffer.from(sealAnother(key, epoch, first)), files);
+      held.push({ epoch, key });
+    },
+    async end() {
+      if (held.length < 2) return;
+      await files.rename(nextPath, path);
+      await flushDirectory(dirname(path), files);
+      for (const { key } of held.splice(0, held.length - 1)) key.destroy();
+    },
+    destroy() {
+      for (const { key } of held) key.destroy();
+      first.sealingKey.destroy();
+    },
+  };
+}
