@@ -57,6 +57,8 @@ export async function startService({ flags = [], env = {}, toml }: StartOptions 
 export interface Serving extends Pick<TestService, 'apiUrl' | 'metricsUrl' | 'pid' | 'log'> {
   /** Sends the signal and waits until the process has gone; gives its exit code. */
   end(signal: 'SIGTERM' | 'SIGKILL'): Promise<number | null>;
+  /** Resolves when it has ended by itself, with its exit code. */
+  gone(): Promise<number | null>;
 }
 
 interface ServeOptions {
@@ -80,6 +82,10 @@ export async function serve(flags: readonly string[], { cwd, env = {}, uid, unde
   return {
     apiUrl, metricsUrl, pid: child.pid ?? 0,
     log: () => log,
+    async gone() {
+      if (child.exitCode === null && child.signalCode === null) await once(child, 'exit');
+      return child.exitCode;
+    },
     async end(signal) {
       if (child.exitCode === null && child.signalCode === null) {
         child.kill(signal);

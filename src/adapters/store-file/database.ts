@@ -1,5 +1,5 @@
 import type { StatementSync } from 'node:sqlite';
-import { closeSync, existsSync, fstatSync, fsyncSync, openSync, readSync } from 'node:fs';
+import { closeSync, existsSync, fstatSync, fsyncSync, openSync, readSync, statSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { APPLICATION_ID, migrate } from './schema.ts';
@@ -56,12 +56,19 @@ function requireWhole(path: string): void {
     if (length < HEADER_BYTES || header.toString('latin1', 0, MAGIC.length) !== MAGIC) throw new Error('it is not a database');
     const pageBytes = header.readUInt16BE(16) === 1 ? 65_536 : header.readUInt16BE(16);
     const pages = header.readUInt32BE(28);
-    if (size < pages * pageBytes) throw new Error(`it is truncated: ${size} bytes of ${pages * pageBytes}`);
+    // A crash while the journal was moved in may have come between the first page and the last: SQLite does it again.
+    if (size < pages * pageBytes && !hasJournal(path)) throw new Error(`it is truncated: ${size} bytes of ${pages * pageBytes}`);
     const application = header.readUInt32BE(68);
     if (application !== APPLICATION_ID && application !== 0) throw new Error('it is a database of another program');
   } finally {
     closeSync(fd);
   }
+}
+
+const JOURNAL_HEADER_BYTES = 32;
+
+function hasJournal(path: string): boolean {
+  return (statSync(`${path}-wal`, { throwIfNoEntry: false })?.size ?? 0) > JOURNAL_HEADER_BYTES;
 }
 
 function flushDirectory(path: string): void {
