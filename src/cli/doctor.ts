@@ -10,8 +10,11 @@ import { EXIT } from './exit-codes.ts';
 import { isOn } from './flags.ts';
 import { settingAbout, settingOptions, settingsFrom } from './settings.ts';
 
+/** What lies on disk: the keys and the log, where they are kept there. */
+export type ExamineFiles = (config: Config, io: Io) => Promise<readonly Finding[]>;
+
 /** `ron-kms doctor`: everything that is wrong at once, not the first of it. */
-export function makeDoctor(probe: () => Host): Command {
+export function makeDoctor(probe: () => Host, examineFiles: ExamineFiles): Command {
   return {
     name: 'doctor',
     summary: 'Look for what is wrong with this machine, the configuration and the service',
@@ -19,7 +22,7 @@ export function makeDoctor(probe: () => Host): Command {
     options: { ...settingOptions, offline: { type: 'boolean' }, json: { type: 'boolean' } },
     about: { ...settingAbout, offline: 'leave the running service out', json: 'print the findings as JSON' },
     async run(parsed, io) {
-      const findings = await examine(parsed, io, probe());
+      const findings = await examine(parsed, io, probe(), examineFiles);
       const isWell = findings.every(({ level }) => level !== 'wrong');
       print(parsed, io, { ok: isWell, findings }, () => findings.map(lineOf).join('\n'));
       return isWell ? EXIT.ok : EXIT.refused;
@@ -27,7 +30,7 @@ export function makeDoctor(probe: () => Host): Command {
   };
 }
 
-async function examine(parsed: Parsed, io: Io, host: Host): Promise<readonly Finding[]> {
+async function examine(parsed: Parsed, io: Io, host: Host, examineFiles: ExamineFiles): Promise<readonly Finding[]> {
   const { config, findings } = readConfig(parsed, io);
   return [
     ...checkHost(host),
@@ -35,6 +38,7 @@ async function examine(parsed: Parsed, io: Io, host: Host): Promise<readonly Fin
     ...(config === undefined ? [] : [
       await checkKeyset(config, io),
       ...await checkRevocations(config, io),
+      ...await examineFiles(config, io),
       ...(isOn(parsed, 'offline') ? [] : await checkService(config)),
     ]),
   ];

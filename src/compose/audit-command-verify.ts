@@ -1,5 +1,6 @@
 import type { LogVerdict } from '../adapters/audit-check/check-log.ts';
 import type { Known } from '../adapters/audit-check/check-known.ts';
+import type { Inspected } from '../adapters/store-file/inspect.ts';
 import type { Command, Io, Parsed } from '../cli/command.ts';
 import { availableParallelism } from 'node:os';
 import { resolve } from 'node:path';
@@ -15,7 +16,8 @@ import { flag } from '../cli/flags.ts';
 import { inEntries, startProgress } from '../cli/progress.ts';
 import { printable } from '../cli/printable.ts';
 import { formatRfc3339 } from '../core/time.ts';
-import { configAbout, configOption, logDirectory } from './audit-command-directory.ts';
+import { inspectStore } from '../adapters/store-file/inspect.ts';
+import { configAbout, configOption, logDirectory, settingsWithDirectory } from './audit-command-directory.ts';
 import { wholeFlag } from './audit-command-records.ts';
 
 const JOBS_DEFAULT_MAX = 4;
@@ -35,7 +37,7 @@ export const verifyLogCommand: Command = {
     ...pinAbout, jobs: `threads to share the work; one for each core when left out, ${JOBS_DEFAULT_MAX} at most`,
     from: 'entries below, in stretches of 65536, were checked before: they are taken by their hashes', archive: 'where audit prune has put what it took out of the log',
     'known-checkpoint': 'a checkpoint that was saved earlier: the log has to go on from it', anchor: 'the file of the log\'s anchor: the log may not be older',
-    'store-generation': 'the generation of the key store, which has to fit the log', ...configAbout, json: 'print the verdict as JSON',
+    'store-generation': 'the generation of the key store, which has to fit the log; left out, that of the store which the settings name, itself looked at without its keys', ...configAbout, json: 'print the verdict as JSON',
   },
   async run(parsed, io) {
     const vkeys = await pinnedKeys(parsed, io);
@@ -43,7 +45,8 @@ export const verifyLogCommand: Command = {
     const archive = flag(parsed, 'archive');
     const fromIndex = wholeFlag(parsed, 'from') ?? 0;
     const jobs = jobsFrom(parsed);
-    const known = await knownFrom(parsed, io);
+    const store = storeBeside(parsed, io);
+    const known = await knownFrom(parsed, io, store);
     const startMs = performance.now();
     const progress = createProgress(io);
     const verdict = await checkWholeLog({ directory, vkeys, fromIndex, jobs, known, onProgress: progress.to, ...(archive !== undefined && { archive: resolve(io.cwd, archive) }) });
@@ -52,7 +55,8 @@ export const verifyLogCommand: Command = {
     const missing = verdict.origin === undefined ? undefined : missingKind(vkeys, verdict.origin);
     if (missing !== undefined) remark(parsed, io, missing);
     print(parsed, io, answerOf(verdict), () => textOf(verdict, (performance.now() - startMs) / 1000));
-    return verdict.ok ? EXIT.ok : EXIT.invalid;
+    if (store?.fault !== undefined) remark(parsed, io, `the key store beside it is NOT as the service left it: ${printable(store.fault.what)}`);
+    return verdict.ok && store?.fault === undefined ? EXIT.ok : EXIT.invalid;
   },
 };
 
@@ -62,9 +66,19 @@ function jobsFrom(parsed: Parsed): number {
   return jobs;
 }
 
-async function knownFrom(parsed: Parsed, io: Io): Promise<Known> {
+/**
+ * The key store that the settings name, looked at without its keys: its history, the digests of its records, its generation.
+ * Where the directory of the log is named on the line, it is that log alone, unless settings are named too.
+ */
+function storeBeside(parsed: Parsed, io: Io): Inspected | undefined {
+  if (parsed.args.length > 0 && flag(parsed, 'config') === undefined) return undefined;
+  const { settings } = settingsWithDirectory(parsed, io);
+  return settings['service.backend'] === 'file' && !settings['service.amnesia'] ? inspectStore(resolve(io.cwd, settings['backends.file.dir']), undefined) : undefined;
+}
+
+async function knownFrom(parsed: Parsed, io: Io, store: Inspected | undefined): Promise<Known> {
   const [anchorPath, checkpointPath] = [flag(parsed, 'anchor'), flag(parsed, 'known-checkpoint')];
-  const storeGeneration = wholeFlag(parsed, 'store-generation');
+  const storeGeneration = wholeFlag(parsed, 'store-generation') ?? (store?.fault === undefined ? store?.generation : undefined);
   const anchor = anchorPath === undefined ? undefined : readAnchorRecord(await readSmall(anchorPath, io));
   if (anchorPath !== undefined && anchor === undefined) throw new UsageError(`${anchorPath} is not the file of an anchor, or is damaged`);
   return {

@@ -18,13 +18,14 @@ export const initCommand: Command = {
   summary: 'Make a root key, the identity of a log, its keys, and settings to serve with',
   example: 'init --seal keyfile --dev-keyset',
   options: {
-    'audit-dir': { type: 'string' }, 'sealed-dir': { type: 'string' }, seal: { type: 'string' }, 'keyfile-path': { type: 'string' }, 'passphrase-env': { type: 'string' }, 'passphrase-fd': { type: 'string' },
+    'audit-dir': { type: 'string' }, 'sealed-dir': { type: 'string' }, seal: { type: 'string' }, kdf: { type: 'string' }, 'keyfile-path': { type: 'string' }, 'passphrase-env': { type: 'string' }, 'passphrase-fd': { type: 'string' },
     config: { type: 'string' }, 'dev-keyset': { type: 'boolean' }, json: { type: 'boolean' },
   },
   about: {
     'audit-dir': 'where the log is to lie; ./kms-audit when left out',
     'sealed-dir': 'where the keys are to lie, sealed; ./kms-sealed when left out',
     seal: 'what the root key lies under: passphrase (asked for), or keyfile',
+    kdf: 'what stretches the passphrase: argon2id, or scrypt',
     'keyfile-path': 'the key file to make; ./kms-root.key when left out',
     'passphrase-env': 'name of the variable with the passphrase',
     'passphrase-fd': 'file descriptor with the passphrase, 0 for standard input',

@@ -14,7 +14,8 @@ import { createDurably, durableFile, flushDirectory } from '../adapters/files/du
 import { makeKeyfile } from '../adapters/root-key/keyfile.ts';
 import { makeRootKey, sealRootKey } from '../adapters/root-key/root-key.ts';
 import { FIRST_EPOCH, rootKeysOf } from '../adapters/root-key/root-keys.ts';
-import { DATABASE_NAME, openFileStore } from '../adapters/store-file/store.ts';
+import { DATABASE_NAME } from '../adapters/store-file/database.ts';
+import { openFileStore } from '../adapters/store-file/store.ts';
 import { systemProcesses } from '../adapters/system/processes.ts';
 import { systemClock } from '../adapters/system/clock.ts';
 import { createLockedMemory } from '../adapters/system/locked-memory.ts';
@@ -73,7 +74,7 @@ async function makeDirectory(path: string, names: readonly string[]): Promise<re
   return first === undefined ? names.map((name) => join(path, name)) : [first];
 }
 
-async function makeKeys({ auditDir, sealedDir, keyfilePath }: InitPlan, instanceId: string, passphrase: Secret | undefined, made: string[]): Promise<readonly LogKey[]> {
+async function makeKeys({ auditDir, sealedDir, keyfilePath, kdf }: InitPlan, instanceId: string, passphrase: Secret | undefined, made: string[]): Promise<readonly LogKey[]> {
   const memory = createLockedMemory();
   const signatures = createSignaturePrimitives({ memory, gate: createPoolGate(1), publicKeys: createPublicKeyCache(1) });
   const opener = await openerFor(keyfilePath, passphrase);
@@ -93,7 +94,7 @@ async function makeKeys({ auditDir, sealedDir, keyfilePath }: InitPlan, instance
   }
 
   async function openerFor(path: string | undefined, given: Secret | undefined): Promise<Opener> {
-    if (given !== undefined) return { seal: 'passphrase', secret: given };
+    if (given !== undefined) return { seal: 'passphrase', secret: given, kdf };
     if (path === undefined) throw new Error('a root key needs something to lie under');
     const secret = await makeKeyfile(path, memory);
     made.push(path);
@@ -115,7 +116,7 @@ async function makeKeyset(path: string, create: (path: string, content: string) 
 }
 
 /** The settings that start a service on what is made here. TOML takes the strings of JSON as they are. */
-function settingsText({ auditDir, sealedDir, seal, keyfilePath, passphraseEnv, keysetPath }: InitPlan, instanceId: string): string {
+function settingsText({ auditDir, sealedDir, seal, kdf, keyfilePath, passphraseEnv, keysetPath }: InitPlan, instanceId: string): string {
   return [
     '# Made by ron-kms init; ron-kms config print shows every setting there is.', '',
     '[service]',
@@ -126,7 +127,7 @@ function settingsText({ auditDir, sealedDir, seal, keyfilePath, passphraseEnv, k
     line('anchor', 'none'), '',
     '[backends.file]',
     line('dir', sealedDir), line('seal', seal),
-    ...(keyfilePath === undefined ? [] : [line('keyfile_path', keyfilePath)]),
+    ...(keyfilePath === undefined ? [line('kdf', kdf)] : [line('keyfile_path', keyfilePath)]),
     ...(seal === 'passphrase' ? [passphraseEnv === undefined ? '# passphrase_env = "KMS_PASSPHRASE"' : line('passphrase_env', passphraseEnv)] : []), '',
     '[auth]',
     keysetPath === undefined ? '# keyset_path = "/run/ron-kms/keyset.json"' : line('keyset_path', keysetPath), '',

@@ -1,3 +1,4 @@
+import type { KdfName } from '../adapters/root-key/kdf.ts';
 import type { SealName } from '../adapters/root-key/root-key.ts';
 import type { Io, Parsed } from '../cli/command.ts';
 import { existsSync } from 'node:fs';
@@ -8,6 +9,7 @@ import { isMissing } from '../adapters/audit-file/file-layer.ts';
 import { durableFile } from '../adapters/files/durable-file.ts';
 import { UsageError } from '../cli/command.ts';
 import { flag, isOn, oneOf } from '../cli/flags.ts';
+import { kdfNames } from '../adapters/root-key/kdf.ts';
 import { configKeys } from '../config/keys.ts';
 import { INSTANCE_FILES } from './open-instance.ts';
 
@@ -17,6 +19,7 @@ export interface InitPlan {
   readonly sealedDir: string;
   readonly configPath: string;
   readonly seal: SealName;
+  readonly kdf: KdfName;
   /** With the seal `keyfile` only. */
   readonly keyfilePath: string | undefined;
   readonly passphraseEnv: string | undefined;
@@ -37,6 +40,7 @@ export function planFrom(parsed: Parsed, { cwd }: Io): InitPlan {
   const plan: InitPlan = {
     auditDir: at(flag(parsed, 'audit-dir') ?? configKeys['audit.dir'].fallback),
     sealedDir: at(flag(parsed, 'sealed-dir') ?? configKeys['backends.file.dir'].fallback),
+    kdf: oneOf(parsed, 'kdf', kdfNames) ?? configKeys['backends.file.kdf'].fallback,
     configPath, seal,
     keyfilePath: seal === 'keyfile' ? at(flag(parsed, 'keyfile-path') ?? DEFAULTS.keyfilePath) : undefined,
     passphraseEnv: read(parsed, 'passphrase-env', configKeys['backends.file.passphrase_env'].kind),
@@ -56,7 +60,7 @@ function read<T>(parsed: Parsed, name: string, kind: { readonly form: string; re
 }
 
 function refuseStrayFlags(parsed: Parsed, seal: SealName): void {
-  const ofOther = seal === 'keyfile' ? ['passphrase-env', 'passphrase-fd'] : ['keyfile-path'];
+  const ofOther = seal === 'keyfile' ? ['passphrase-env', 'passphrase-fd', 'kdf'] : ['keyfile-path'];
   const stray = ofOther.find((name) => flag(parsed, name) !== undefined);
   if (stray !== undefined) throw new UsageError(`--${stray} is not for the seal ${seal}: give --seal ${seal === 'keyfile' ? 'passphrase' : 'keyfile'} with it`);
   if (flag(parsed, 'passphrase-env') !== undefined && flag(parsed, 'passphrase-fd') !== undefined) throw new UsageError('give one of --passphrase-env and --passphrase-fd');

@@ -26,6 +26,8 @@ export interface OpenInstanceDeps {
   readonly environment: Readonly<Record<string, string | undefined>>;
   readonly credentialsDirectory: string | undefined;
   readonly memory: LockedMemory;
+  /** Brings what the root key lies under up to date; who only looks changes nothing. */
+  readonly isServing?: boolean;
   /** Asks somebody at a terminal; undefined where nobody sits. */
   readonly askPassphrase?: () => Promise<Secret | undefined>;
 }
@@ -42,10 +44,10 @@ export async function openInstance(deps: OpenInstanceDeps): Promise<Instance> {
   return { instanceId, rootKeys };
 }
 
-async function openerFrom(settings: Settings, { environment, credentialsDirectory, memory, askPassphrase }: OpenInstanceDeps): Promise<Opener> {
+async function openerFrom(settings: Settings, { environment, credentialsDirectory, memory, askPassphrase, isServing = false }: OpenInstanceDeps): Promise<Opener> {
   const keyfilePath = settings['backends.file.keyfile_path'];
   if (settings['backends.file.seal'] === 'keyfile' && keyfilePath !== undefined) return { seal: 'keyfile', secret: readKeyfile(keyfilePath, memory) };
   const passphrase = readPassphrase({ variable: settings['backends.file.passphrase_env'], fd: settings['backends.file.passphrase_fd'], environment, credentialsDirectory }) ?? await askPassphrase?.();
   if (passphrase === undefined) throw new Error('the root key lies under a passphrase, and nobody gives it: set backends.file.passphrase_env or _fd, lend it as the systemd credential ron-kms.passphrase, or start it at a terminal');
-  return { seal: 'passphrase', secret: passphrase };
+  return { seal: 'passphrase', secret: passphrase, ...(isServing && { kdf: settings['backends.file.kdf'] }) };
 }

@@ -89,7 +89,7 @@ export async function startService({ config, log: logLines, version, environment
     signatures: createSignaturePrimitives({ memory, gate: createPoolGate(POOL_WIDTH), publicKeys: publicKeyCache }),
     kems: createKemPrimitives(publicKeyCache),
   };
-  const instance = settings['service.amnesia'] ? undefined : await openInstance({ config, environment, credentialsDirectory, memory, ...(askPassphrase && { askPassphrase }) });
+  const instance = settings['service.amnesia'] ? undefined : await openInstance({ config, isServing: true, environment, credentialsDirectory, memory, ...(askPassphrase && { askPassphrase }) });
   const { log, signer, directory, anchor, anchorFault, takeWriteFaults, metrics: logMetrics } = await openAudit({ config, clock, random, memory, signatures: primitives.signatures, instance });
   const backend = await openBackend({ settings, parts: { primitives, memory }, rootKeys: instance?.rootKeys, loggedGeneration: log.lastGeneration() }).catch(async (fault: unknown) => {
     await log.stop().catch(() => undefined);

@@ -63,6 +63,7 @@ export const configKeys = {
   'auth.max_token_lifetime': row(duration, 30 * 86_400_000, 'the longest life of a token'),
   'policy.mode': row(oneOf(['builtin']), 'builtin', 'who decides'),
   'backends.file.dir': row(string, './kms-sealed', 'where the keys lie, sealed; written by one process'),
+  'backends.file.kdf': row(oneOf(['argon2id', 'scrypt']), 'argon2id', 'what stretches the passphrase; a root key under the other one is sealed anew at the next start'),
   'backends.file.aead': row(oneOf(['chacha20poly1305', 'aes256gcm']), 'chacha20poly1305', 'what private parts are sealed with; what was sealed with the other one still opens'),
   'backends.file.cache_keys': row(integer(1, 10_000_000), 10_000, 'keys that stay in memory, unsealed, once they were used'),
   'backends.file.seal': row(oneOf(['passphrase', 'keyfile']), 'passphrase', 'what the root key lies under'),

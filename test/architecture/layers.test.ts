@@ -26,8 +26,11 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
 const MAY_REVEAL = [
   'src/core/secret.ts', 'src/adapters/auth-keyset/capabilities.ts', 'src/adapters/log-keys/key-pair.ts',
   'src/adapters/custody-file/sealed-blob.ts', 'src/adapters/store-file/mac-keys.ts',
-  ...['argon2id', 'passphrase', 'sealing'].map((name) => `src/adapters/root-key/${name}.ts`),
+  ...['kdf', 'passphrase', 'sealing'].map((name) => `src/adapters/root-key/${name}.ts`),
 ];
+
+/** Written by scripts/generate-client-types.ts. */
+const GENERATED = 'client/src/wire.ts';
 
 function layerOf(path: string): string {
   if (path.startsWith('client/')) return path.startsWith('client/src/log/') ? 'verifier' : 'client';
@@ -83,7 +86,7 @@ describe('the house', () => {
   });
 
   test('files have one reason and names that say it', () => {
-    expect(files.filter((path) => textOf(path).split('\n').length > 400)).toEqual([]);
+    expect(files.filter((path) => path !== GENERATED && textOf(path).split('\n').length > 400)).toEqual([]);
     expect(files.filter((path) => /(^|\/)(utils?|helpers?|common|misc|shared)(\.|\/)/.test(path))).toEqual([]);
     expect(files.filter((path) => !/^[a-z0-9./-]+$/.test(path))).toEqual([]);
   });

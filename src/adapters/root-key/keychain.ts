@@ -1,12 +1,13 @@
 import type { FileLayer } from '../audit-file/file-layer.ts';
 import type { LockedMemory } from '../system/locked-memory.ts';
-import type { Opener } from './root-key.ts';
+import type { OpenedRootKey, Opener } from './root-key.ts';
 import type { HeldRootKey, RootKeys } from './root-keys.ts';
 import { randomBytes } from 'node:crypto';
 import { dirname } from 'node:path';
 import { nodeFiles } from '../audit-file/file-layer.ts';
 import { flushDirectory, replaceDurably } from '../files/durable-file.ts';
-import { makeRootKey, openRootKeyFile, sealAnother } from './root-key.ts';
+import { isOutdated, newKdf } from './kdf.ts';
+import { makeRootKey, openRootKeyFile, sealAnother, sealedAnew } from './root-key.ts';
 import { EPOCH_BYTES, rootKeysOf } from './root-keys.ts';
 
 /** The root keys of an instance with the files they lie in: one, and the next one while everything is moved under it. */
@@ -24,10 +25,24 @@ export interface Keychain extends RootKeys {
 export interface KeychainDeps {
   readonly path: string;
   readonly instanceId: string;
-  /** Stays the caller's. */
+  /** Stays the caller's. With a `kdf` named, a root key under another one is sealed anew. */
   readonly opener: Opener;
   readonly memory: LockedMemory;
   readonly files?: FileLayer;
+}
+
+/**
+ * Seals the root key anew where the passphrase is stretched by another function than is wanted, or by less of it than a new file gets. The
+ * file is replaced whole: whoever does the same at once writes as good a one.
+ */
+async function upgrade({ path, opener, memory, files = nodeFiles }: KeychainDeps, opened: OpenedRootKey): Promise<OpenedRootKey> {
+  const { kdf } = opened.header;
+  const wanted = opener.kdf;
+  if (wanted === undefined || kdf === undefined || !isOutdated(kdf, wanted)) return opened;
+  const upgraded = await sealedAnew(opened, opener, newKdf(wanted), memory);
+  await replaceDurably(path, Buffer.from(sealAnother(opened.rootKey, opened.epoch, upgraded)), files);
+  opened.sealingKey.destroy();
+  return upgraded;
 }
 
 /** Beside the root key, while there are two. */
@@ -39,13 +54,16 @@ function nextPathOf(path: string): string {
  * Opens `root-key.json`, and `root-key-next.json` where a move to the next root key is not done. The new key lies under what opened the old one; a rename
  * of its file over the old one's is the end of the move.
  */
-export async function openKeychain({ path, instanceId, opener, memory, files = nodeFiles }: KeychainDeps): Promise<Keychain> {
+export async function openKeychain(deps: KeychainDeps): Promise<Keychain> {
+  const { path, instanceId, opener, memory, files = nodeFiles } = deps;
   const bytes = files.readNow(path);
   if (bytes === undefined) throw new Error('root-key.json cannot be read from audit.dir: without it neither keys nor log can be opened');
-  const first = await openRootKeyFile(bytes, instanceId, opener, memory);
-  const held: HeldRootKey[] = [{ epoch: first.epoch, key: first.rootKey }];
+  const opened = await openRootKeyFile(bytes, instanceId, opener, memory);
   const nextPath = nextPathOf(path);
   const nextBytes = files.readNow(nextPath);
+  // While there are two they lie alike; the next start sees to it.
+  const first = nextBytes === undefined ? await upgrade(deps, opened) : opened;
+  const held: HeldRootKey[] = [{ epoch: first.epoch, key: first.rootKey }];
   if (nextBytes !== undefined) {
     const next = await openRootKeyFile(nextBytes, instanceId, opener, memory, first);
     held.push({ epoch: next.epoch, key: next.rootKey });

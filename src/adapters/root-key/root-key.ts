@@ -1,12 +1,12 @@
 import type { LockedMemory } from '../system/locked-memory.ts';
-import type { Kdf } from './argon2id.ts';
+import type { Kdf, KdfName } from './kdf.ts';
 import type { Sealed } from './sealing.ts';
 import { isDeepStrictEqual } from 'node:util';
 import sodium from 'sodium-native';
 import { canonicalJson } from '../../core/canonical-json.ts';
 import { Secret } from '../../core/secret.ts';
 import { parseStrictJson } from '../../core/strict-json.ts';
-import { isKdf, keyFromPassphrase, newKdf } from './argon2id.ts';
+import { isKdf, keyFromPassphrase, newKdf } from './kdf.ts';
 import { FIRST_EPOCH } from './root-keys.ts';
 import { deriveKey, KEY_BYTES, open, seal } from './sealing.ts';
 
@@ -17,6 +17,8 @@ export type SealName = 'keyfile' | 'passphrase';
 export interface Opener {
   readonly seal: SealName;
   readonly secret: Secret;
+  /** How a passphrase is to be stretched in a file that is written; argon2id when left out. */
+  readonly kdf?: KdfName;
 }
 
 /** `root-key.json` below `audit.dir`. All of it is authenticated: what is not sealed stands in the AAD. */
@@ -47,13 +49,13 @@ export function makeRootKey(memory: LockedMemory): Secret {
 export interface OpenedRootKey {
   readonly rootKey: Secret;
   readonly epoch: string;
-  readonly header: Header;
+  readonly header: Omit<Header, 'epoch'>;
   readonly sealingKey: Secret;
 }
 
 /** The text of the file that keeps the root key of this instance. */
 export async function sealRootKey(rootKey: Secret, instanceId: string, opener: Opener, memory: LockedMemory): Promise<string> {
-  const header: Header = { v: 1, instance_id: instanceId, seal: opener.seal, ...(opener.seal === 'passphrase' && { kdf: newKdf() }) };
+  const header: Header = { v: 1, instance_id: instanceId, seal: opener.seal, ...(opener.seal === 'passphrase' && { kdf: newKdf(opener.kdf ?? 'argon2id') }) };
   const key = await sealingKeyOf(header, opener.secret, memory);
   try {
     return textOf(header, key, rootKey);
@@ -64,7 +66,13 @@ export async function sealRootKey(rootKey: Secret, instanceId: string, opener: O
 
 /** The file of the next root key: under what the one before lies under, without asking for it again. */
 export function sealAnother(rootKey: Secret, epoch: string, { header, sealingKey }: OpenedRootKey): string {
-  return textOf({ ...header, epoch }, sealingKey, rootKey);
+  return textOf({ ...header, ...(epoch !== FIRST_EPOCH && { epoch }) }, sealingKey, rootKey);
+}
+
+/** The same root key, to lie under the passphrase as this KDF stretches it. */
+export async function sealedAnew(opened: OpenedRootKey, { secret }: Opener, kdf: Kdf, memory: LockedMemory): Promise<OpenedRootKey> {
+  const header = { ...opened.header, kdf };
+  return { ...opened, header, sealingKey: await sealingKeyOf(header, secret, memory) };
 }
 
 function textOf(header: Header, key: Secret, rootKey: Secret): string {
@@ -82,7 +90,8 @@ export async function openRootKeyFile(bytes: Buffer, instanceId: string, opener:
   const isAlike = before !== undefined && isDeepStrictEqual(before.header.kdf, header.kdf);
   const sealingKey = isAlike ? before.sealingKey : await sealingKeyOf(header, opener.secret, memory);
   const rootKey = open(sealingKey, { nonce_b64, sealed_b64 }, aadOf(header), memory);
-  if (rootKey !== undefined) return { rootKey, epoch: header.epoch ?? FIRST_EPOCH, header, sealingKey };
+  const { epoch = FIRST_EPOCH, ...rest } = header;
+  if (rootKey !== undefined) return { rootKey, epoch, header: rest, sealingKey };
   if (!isAlike) sealingKey.destroy();
   throw new Error(`the root key does not open: this is the wrong ${opener.seal}, or root-key.json was changed`);
 }
@@ -110,7 +119,7 @@ function parseRootKeyFile(bytes: Buffer): RootKeyFile {
   } catch {
     // Not JSON is not a root key either; what stands there is not repeated.
   }
-  throw new Error('root-key.json cannot be read: it is not a root key of this version, or asks for less or more of argon2id than is done here');
+  throw new Error('root-key.json cannot be read: it is not a root key of this version, or asks for less or more of its KDF than is done here');
 }
 
 function isRootKeyFile(file: object): file is RootKeyFile {

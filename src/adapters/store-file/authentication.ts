@@ -1,4 +1,5 @@
 /** What is hashed and what is MACed (docs/formats/store.md). Integers are big-endian. */
+import type { KeyRing } from './mac-keys.ts';
 import { hash } from 'node:crypto';
 import sodium from 'sodium-native';
 
@@ -90,6 +91,13 @@ function mac(key: Buffer, ...parts: readonly Uint8Array[]): Buffer {
 
 export function isSameMac(a: Buffer, b: unknown): boolean {
   return b instanceof Uint8Array && b.length === a.length && sodium.sodium_memcmp(a, Buffer.from(b.buffer, b.byteOffset, b.length));
+}
+
+/** Whether a row has the MAC of its epoch; without keys at hand, every row has. */
+export function isAuthentic(ring: KeyRing | undefined, epoch: string, mac: unknown, macUnder: (key: Buffer) => Buffer): boolean {
+  if (ring === undefined) return true;
+  const key = ring.of(epoch);
+  return key !== undefined && isSameMac(macUnder(key), mac);
 }
 
 const scratch = Buffer.alloc(U64_BYTES);

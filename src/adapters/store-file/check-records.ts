@@ -2,7 +2,7 @@ import type { DatabaseSync } from 'node:sqlite';
 import type { StoreFault } from '../../ports/key-store.ts';
 import type { KeyRing } from './mac-keys.ts';
 import type { Finding, History } from './protocol.ts';
-import { DIGEST_BYTES, isSameMac, noncesDigest, noncesMac, recordDigest, recordMac } from './authentication.ts';
+import { DIGEST_BYTES, isAuthentic, noncesDigest, noncesMac, recordDigest, recordMac } from './authentication.ts';
 import { prepare } from './database.ts';
 
 /** How many are named; of the rest the number is told. */
@@ -15,8 +15,8 @@ export interface Scan {
   readonly findings: readonly Finding[];
 }
 
-/** Authenticates every record. Public parts are left out: they are held against the hash in their record whenever they are read. */
-export function scanRecords(database: DatabaseSync, ring: KeyRing): Scan {
+/** Authenticates every record; without keys it only reads them. Public parts are left out: they are held against the hash in their record whenever they are read. */
+export function scanRecords(database: DatabaseSync, ring: KeyRing | undefined): Scan {
   const findings: Finding[] = [];
   const [count, highest] = prepare(database, 'SELECT count(*), COALESCE(MAX(id), 0) FROM records').get() as unknown as [number, number];
   const [changes] = prepare(database, 'SELECT COALESCE(MAX(id), 0) FROM changes').get() as unknown as [number];
@@ -25,9 +25,8 @@ export function scanRecords(database: DatabaseSync, ring: KeyRing): Scan {
   const digests = new Uint8Array(size * DIGEST_BYTES);
   for (const row of prepare(database, 'SELECT id, kid, generation, content, sealed, epoch, mac FROM records').iterate()) {
     const [id, kid, generation, content, sealed, epoch, mac] = row as unknown as [number, string, number, string, Uint8Array | null, string, Uint8Array];
-    const key = ring.of(epoch);
     const digest = recordDigest(kid, generation, content);
-    if (key === undefined || !isSameMac(recordMac(key, id, digest, sealed), mac)) findings.push({ what: `the record of ${kid} was changed`, kid });
+    if (!isAuthentic(ring, epoch, mac, (key) => recordMac(key, id, digest, sealed))) findings.push({ what: `the record of ${kid} was changed`, kid });
     else if (id >= size) findings.push({ what: `the record of ${kid} was added`, kid });
     else digests.set(digest, id * DIGEST_BYTES);
     if (id < size) generations[id] = generation;
@@ -36,7 +35,7 @@ export function scanRecords(database: DatabaseSync, ring: KeyRing): Scan {
 }
 
 /** Holds what lies there against the history of it. Undefined when the two agree. */
-export function compare(database: DatabaseSync, ring: KeyRing, history: History, scan: Scan): StoreFault | undefined {
+export function compare(database: DatabaseSync, ring: KeyRing | undefined, history: History, scan: Scan): StoreFault | undefined {
   const findings = [...history.findings, ...scan.findings, ...(history.isWhole ? [...differences(database, history, scan), ...checkNonces(database, ring, history)] : [])];
   return findings.length === 0 ? undefined : faultOf(findings);
 }
@@ -77,16 +76,15 @@ function kidOf(database: DatabaseSync, id: number): string | undefined {
   return kid;
 }
 
-function checkNonces(database: DatabaseSync, ring: KeyRing, { nonces }: History): readonly Finding[] {
+function checkNonces(database: DatabaseSync, ring: KeyRing | undefined, { nonces }: History): readonly Finding[] {
   const findings: Finding[] = [];
   const left = new Map(nonces);
   for (const row of prepare(database, 'SELECT n.record_id, r.kid, n.reserved_end, n.generation, n.epoch, n.mac FROM nonces n LEFT JOIN records r ON r.id = n.record_id').iterate()) {
     const [id, kid, reservedEnd, generation, epoch, mac] = row as unknown as [number, string | null, string, number, string, Uint8Array];
     const change = left.get(id);
     left.delete(id);
-    const key = ring.of(epoch);
     const digest = noncesDigest(kid ?? '', generation, reservedEnd);
-    const isOwn = key !== undefined && isSameMac(noncesMac(key, id, digest), mac);
+    const isOwn = isAuthentic(ring, epoch, mac, (key) => noncesMac(key, id, digest));
     if (isOwn && change?.generation === generation && digest.equals(change.digest)) continue;
     findings.push({ what: `the nonces of ${kid ?? `record ${id}`} were changed`, kid: kid ?? undefined });
   }

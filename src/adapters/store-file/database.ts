@@ -4,6 +4,8 @@ import { dirname } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { APPLICATION_ID, migrate } from './schema.ts';
 
+export const DATABASE_NAME = 'keys.db';
+
 /** WAL pages until SQLite moves them into the database: at 4 KiB each, 16 MiB. */
 const CHECKPOINT_PAGES = 4096;
 const CACHE_KIB = 16_384;

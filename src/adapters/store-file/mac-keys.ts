@@ -1,5 +1,6 @@
 /** The keys that authenticate the rows, handed from the thread that has the root key to those that read the database. */
 import type { Secret } from '../../core/secret.ts';
+import type { RootKeys } from '../root-key/root-keys.ts';
 import sodium from 'sodium-native';
 import { REVEAL } from '../../core/reveal.ts';
 
@@ -12,10 +13,25 @@ export interface KeyOnItsWay {
   readonly bytes: SharedArrayBuffer;
 }
 
-export function handOver(epoch: string, key: Secret): KeyOnItsWay {
+function handOver(epoch: string, key: Secret): KeyOnItsWay {
   const bytes = new SharedArrayBuffer(key.read(REVEAL).length);
   new Uint8Array(bytes).set(key.read(REVEAL));
   return { epoch, bytes };
+}
+
+/** The key of an epoch whose root key is there. */
+export function onItsWay(epoch: string, rootKeys: RootKeys): KeyOnItsWay {
+  const key = rootKeys.derive(epoch, STORE_MAC_INFO);
+  if (key === undefined) throw new Error('the root key of an epoch is there');
+  try {
+    return handOver(epoch, key);
+  } finally {
+    key.destroy();
+  }
+}
+
+export function onTheirWay(rootKeys: RootKeys): readonly KeyOnItsWay[] {
+  return rootKeys.epochs().map((epoch) => onItsWay(epoch, rootKeys));
 }
 
 /** The keys by epoch, in locked memory of this thread. */

@@ -4,7 +4,7 @@ import type { DueWork } from '../../ports/key-store.ts';
 import type { StoredVersion } from './content.ts';
 import type { KeyRing } from './mac-keys.ts';
 import { hash } from 'node:crypto';
-import { isSameMac, noncesDigest, noncesMac, operationMac, recordDigest, recordMac } from './authentication.ts';
+import { isAuthentic, noncesDigest, noncesMac, operationMac, recordDigest, recordMac } from './authentication.ts';
 import { keyOf, largePartHashes } from './content.ts';
 import { prepare } from './database.ts';
 import { baseOf, versionNumberOf } from './record-name.ts';
@@ -75,8 +75,7 @@ export function createReader({ database, ring, generationOf }: ReaderDeps): Read
     });
 
   const authentic = ([id, kid, generation, content, sealed, epoch, mac]: RecordRow): StoredVersion => {
-    const key = ring.of(epoch);
-    if (key === undefined || !isSameMac(recordMac(key, id, recordDigest(kid, generation, content), sealed), mac)) throw new ChangedRow(kid, `the record of ${kid} was changed`);
+    if (!isAuthentic(ring, epoch, mac, (key) => recordMac(key, id, recordDigest(kid, generation, content), sealed))) throw new ChangedRow(kid, `the record of ${kid} was changed`);
     if (generation < generationOf(id)) throw new ChangedRow(kid, `the record of ${kid} is an older one, of generation ${generation}`);
     return { kid, content, sealed, parts: partsOf(id, kid, content) };
   };
@@ -95,8 +94,7 @@ export function createReader({ database, ring, generationOf }: ReaderDeps): Read
       const row = sql.operation.get(scopeHash) as unknown as [string, number, string, Uint8Array] | undefined;
       if (row === undefined) return undefined;
       const [body, expiresAt, epoch, mac] = row;
-      const key = ring.of(epoch);
-      if (key === undefined || !isSameMac(operationMac(key, scopeHash, expiresAt, body), mac)) throw new Error('the answer that was kept for an op_id was changed');
+      if (!isAuthentic(ring, epoch, mac, (key) => operationMac(key, scopeHash, expiresAt, body))) throw new Error('the answer that was kept for an op_id was changed');
       return { body, expiresAt };
     },
 
@@ -106,8 +104,7 @@ export function createReader({ database, ring, generationOf }: ReaderDeps): Read
       const row = sql.nonces.get(id) as unknown as [string, number, string, Uint8Array] | undefined;
       if (row === undefined) return undefined;
       const [end, generation, epoch, mac] = row;
-      const key = ring.of(epoch);
-      if (key === undefined || !isSameMac(noncesMac(key, id, noncesDigest(kid, generation, end)), mac)) throw new ChangedRow(kid, `the nonces of ${kid} were changed`);
+      if (!isAuthentic(ring, epoch, mac, (key) => noncesMac(key, id, noncesDigest(kid, generation, end)))) throw new ChangedRow(kid, `the nonces of ${kid} were changed`);
       return BigInt(end);
     },
 

@@ -3,7 +3,7 @@ import type { KeyStore, OperationRecord, StoreFault } from '../../ports/key-stor
 import type { ResealableStore } from '../../ports/resealing.ts';
 import type { Processes } from '../audit-file/lock.ts';
 import type { RootKeys } from '../root-key/root-keys.ts';
-import type { KeyOnItsWay, KeyRing } from './mac-keys.ts';
+import type { KeyRing } from './mac-keys.ts';
 import type { Mutations } from './mutations.ts';
 import type { History } from './protocol.ts';
 import type { StoreThread } from './thread.ts';
@@ -13,9 +13,9 @@ import { join } from 'node:path';
 import { nodeFiles } from '../audit-file/file-layer.ts';
 import { takeLock } from '../audit-file/lock.ts';
 import { compare, faultOf, scanRecords } from './check-records.ts';
-import { openForReading } from './database.ts';
+import { DATABASE_NAME, openForReading } from './database.ts';
 import { createFindings } from './findings.ts';
-import { createKeyRing, handOver, STORE_MAC_INFO } from './mac-keys.ts';
+import { createKeyRing, onItsWay, onTheirWay } from './mac-keys.ts';
 import { createMutations } from './mutations.ts';
 import { createNonceCounters } from './nonces.ts';
 import { createReader } from './reader.ts';
@@ -35,8 +35,6 @@ export interface FileStoreDeps {
 }
 
 export type FileStore = KeyStore & ResealableStore & Pick<Mutations, 'tick' | 'takeWriteFaults'>;
-
-export const DATABASE_NAME = 'keys.db';
 
 /** Key records in a SQLite database of one directory (docs/formats/store.md). Throws with what the operator has to do. */
 export async function openFileStore({ directory, mayCreate, processes, ...deps }: FileStoreDeps): Promise<FileStore> {
@@ -59,9 +57,8 @@ interface LockedDeps extends Pick<FileStoreDeps, 'rootKeys' | 'cacheKeysMax'> {
 }
 
 async function openLocked({ path, release, rootKeys, cacheKeysMax }: LockedDeps): Promise<FileStore> {
-  const macKeys = (): readonly KeyOnItsWay[] => rootKeys.epochs().map((epoch) => onItsWay(epoch, rootKeys));
-  const thread = await startThread({ path, keys: macKeys(), epoch: rootKeys.current() });
-  const ring = createKeyRing(macKeys());
+  const thread = await startThread({ path, keys: onTheirWay(rootKeys), epoch: rootKeys.current() });
+  const ring = createKeyRing(onTheirWay(rootKeys));
   const database = openForReading(path);
   const { found, history } = await check(thread, database, ring);
   const generations = [...history.generations];
@@ -139,15 +136,5 @@ async function check(thread: StoreThread, database: DatabaseSync, ring: KeyRing)
   } catch (damage) {
     const history = await thread.history;
     return { found: { what: `the database is damaged: ${damage instanceof Error ? damage.message : 'not an error'}`, kids: new Set() }, history };
-  }
-}
-
-function onItsWay(epoch: string, rootKeys: RootKeys): KeyOnItsWay {
-  const key = rootKeys.derive(epoch, STORE_MAC_INFO);
-  if (key === undefined) throw new Error('the root key of an epoch is there');
-  try {
-    return handOver(epoch, key);
-  } finally {
-    key.destroy();
   }
 }

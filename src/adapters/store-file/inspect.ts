@@ -1,0 +1,40 @@
+import type { StoreFault } from '../../ports/key-store.ts';
+import type { RootKeys } from '../root-key/root-keys.ts';
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { checkHistory } from './check-history.ts';
+import { checkParts } from './check-parts.ts';
+import { compare, faultOf, scanRecords } from './check-records.ts';
+import { DATABASE_NAME, openForReading } from './database.ts';
+import { createKeyRing, onTheirWay } from './mac-keys.ts';
+
+export interface Inspected {
+  readonly generation: number;
+  readonly records: number;
+  readonly fault: StoreFault | undefined;
+}
+
+/**
+ * The whole check of a store that may be in use, from one moment of it; nothing is written. Without root keys all that is
+ * left out is the MACs: a private part that was changed in place is then not seen. Undefined when there is no store.
+ */
+export function inspectStore(directory: string, rootKeys: RootKeys | undefined): Inspected | undefined {
+  const path = join(directory, DATABASE_NAME);
+  if (!existsSync(path)) return undefined;
+  try {
+    const database = openForReading(path);
+    const ring = rootKeys && createKeyRing(onTheirWay(rootKeys));
+    database.exec('BEGIN');
+    const history = checkHistory(database, ring);
+    const fault = compare(database, ring, history, scanRecords(database, ring)) ?? found(checkParts(database));
+    const [records] = Object.values(database.prepare('SELECT count(*) FROM records').get() ?? {}) as [number?];
+    database.close();
+    return { generation: history.generation, records: records ?? 0, fault };
+  } catch (damage) {
+    return { generation: 0, records: 0, fault: { what: `the database is damaged: ${damage instanceof Error ? damage.message : 'not an error'}`, kids: new Set() } };
+  }
+}
+
+function found(findings: ReturnType<typeof checkParts>): StoreFault | undefined {
+  return findings.length === 0 ? undefined : faultOf(findings);
+}

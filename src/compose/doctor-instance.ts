@@ -1,0 +1,65 @@
+import type { Finding } from '../cli/doctor-finding.ts';
+import type { Io } from '../cli/command.ts';
+import type { Config } from '../config/load.ts';
+import type { Instance } from './open-instance.ts';
+import { existsSync } from 'node:fs';
+import { join, resolve } from 'node:path';
+import { parseVkey } from '../../client/src/log/vkey.ts';
+import { checkWholeLog } from '../adapters/audit-check/check-log.ts';
+import { describeFault } from '../adapters/audit-check/faults.ts';
+import { createPoolGate } from '../adapters/crypto/pool-gate.ts';
+import { createPublicKeyCache } from '../adapters/crypto/public-key-cache.ts';
+import { createSignaturePrimitives } from '../adapters/crypto/signatures.ts';
+import { durableFile } from '../adapters/files/durable-file.ts';
+import { openLogSigner } from '../adapters/log-keys/open.ts';
+import { inspectStore } from '../adapters/store-file/inspect.ts';
+import { createLockedMemory } from '../adapters/system/locked-memory.ts';
+import { INSTANCE_FILES, openInstance } from './open-instance.ts';
+
+const memory = createLockedMemory();
+
+/** What `ron-kms init` made and a service keeps: whether it opens, and whether keys and log are as they were left. */
+export async function examineInstance(config: Config, io: Io): Promise<readonly Finding[]> {
+  if (config.settings['service.amnesia']) return [];
+  let instance: Instance;
+  try {
+    instance = await openInstance({ config, memory, environment: io.env, credentialsDirectory: io.env['CREDENTIALS_DIRECTORY'] });
+  } catch (fault) {
+    return [{ name: 'root key', level: 'wrong', says: reasonOf(fault), advice: 'give what the service is given: the passphrase or the key file' }];
+  }
+  try {
+    const store = examineStore(config, io, instance);
+    return [{ name: 'root key', level: 'ok', says: 'it opens' }, ...store.findings, await examineLog(config, instance, store.generation)];
+  } finally {
+    instance.rootKeys.destroy();
+  }
+}
+
+function examineStore({ settings }: Config, io: Io, { rootKeys }: Instance): { readonly findings: readonly Finding[]; readonly generation: number | undefined } {
+  if (settings['service.backend'] !== 'file') return { findings: [], generation: undefined };
+  const directory = resolve(io.cwd, settings['backends.file.dir']);
+  const store = inspectStore(directory, rootKeys);
+  const name = 'keys';
+  if (store === undefined) return { findings: [{ name, level: 'wrong', says: `there is no store in ${directory}`, advice: 'put it back, or say with backends.file.dir where it is' }], generation: 0 };
+  if (store.fault !== undefined) return { findings: [{ name, level: 'wrong', says: store.fault.what, advice: 'docs/operations.md, "The keys are at odds"' }], generation: undefined };
+  return { findings: [{ name, level: 'ok', says: `${store.records} versions, generation ${store.generation}` }], generation: store.generation };
+}
+
+async function examineLog({ settings }: Config, instance: Instance, storeGeneration: number | undefined): Promise<Finding> {
+  const name = 'log';
+  try {
+    const signatures = createSignaturePrimitives({ memory, gate: createPoolGate(1), publicKeys: createPublicKeyCache(1) });
+    const directory = settings['audit.dir'];
+    const signer = await openLogSigner({ ...instance, file: durableFile(join(directory, INSTANCE_FILES.logKeys)), signatures, memory, keyOverlapMs: settings['audit.key_overlap'] });
+    if (!existsSync(join(directory, 'checkpoint')) && storeGeneration === 0) return { name, level: 'ok', says: 'it has not begun' };
+    const vkeys = signer.keys().flatMap(({ vkey }) => parseVkey(vkey) ?? []);
+    const { faults: [first], size } = await checkWholeLog({ directory, vkeys, jobs: 1, ...(storeGeneration !== undefined && { known: { storeGeneration } }) });
+    return first === undefined ? { name, level: 'ok', says: `${size} entries` } : { name, level: 'wrong', says: describeFault(first), advice: 'ron-kms audit verify tells all of it; docs/operations.md says what helps' };
+  } catch (fault) {
+    return { name, level: 'wrong', says: reasonOf(fault), advice: 'docs/operations.md says what helps' };
+  }
+}
+
+function reasonOf(fault: unknown): string {
+  return fault instanceof Error ? fault.message : 'not an error';
+}
