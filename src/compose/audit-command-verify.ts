@@ -16,7 +16,7 @@ import { flag } from '../cli/flags.ts';
 import { inEntries, startProgress } from '../cli/progress.ts';
 import { printable } from '../cli/printable.ts';
 import { formatRfc3339 } from '../core/time.ts';
-import { inspectStore } from '../adapters/store-file/inspect.ts';
+import { generationOf, inspectStore } from '../adapters/store-file/inspect.ts';
 import { configAbout, configOption, logDirectory, settingsWithDirectory } from './audit-command-directory.ts';
 import { wholeFlag } from './audit-command-records.ts';
 
@@ -70,15 +70,19 @@ function jobsFrom(parsed: Parsed): number {
  * The key store that the settings name, looked at without its keys: its history, the digests of its records, its generation.
  * Where the directory of the log is named on the line, it is that log alone, unless settings are named too.
  */
-function storeBeside(parsed: Parsed, io: Io): Inspected | undefined {
+function storeBeside(parsed: Parsed, io: Io): (Pick<Inspected, 'fault'> & { readonly known?: Known['storeGeneration'] }) | undefined {
   if (parsed.args.length > 0 && flag(parsed, 'config') === undefined) return undefined;
   const { settings } = settingsWithDirectory(parsed, io);
-  return settings['service.backend'] === 'file' && !settings['service.amnesia'] ? inspectStore(resolve(io.cwd, settings['backends.file.dir']), undefined) : undefined;
+  if (settings['service.backend'] !== 'file' || settings['service.amnesia']) return undefined;
+  const directory = resolve(io.cwd, settings['backends.file.dir']);
+  const store = inspectStore(directory, undefined);
+  if (store === undefined || store.fault !== undefined) return store;
+  return { fault: undefined, known: { before: store.generation, now: () => generationOf(directory) } };
 }
 
-async function knownFrom(parsed: Parsed, io: Io, store: Inspected | undefined): Promise<Known> {
+async function knownFrom(parsed: Parsed, io: Io, store: ReturnType<typeof storeBeside>): Promise<Known> {
   const [anchorPath, checkpointPath] = [flag(parsed, 'anchor'), flag(parsed, 'known-checkpoint')];
-  const storeGeneration = wholeFlag(parsed, 'store-generation') ?? (store?.fault === undefined ? store?.generation : undefined);
+  const storeGeneration = wholeFlag(parsed, 'store-generation') ?? store?.known;
   const anchor = anchorPath === undefined ? undefined : readAnchorRecord(await readSmall(anchorPath, io));
   if (anchorPath !== undefined && anchor === undefined) throw new UsageError(`${anchorPath} is not the file of an anchor, or is damaged`);
   return {

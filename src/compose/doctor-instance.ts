@@ -12,7 +12,7 @@ import { createPublicKeyCache } from '../adapters/crypto/public-key-cache.ts';
 import { createSignaturePrimitives } from '../adapters/crypto/signatures.ts';
 import { durableFile } from '../adapters/files/durable-file.ts';
 import { openLogSigner } from '../adapters/log-keys/open.ts';
-import { inspectStore } from '../adapters/store-file/inspect.ts';
+import { generationOf, inspectStore } from '../adapters/store-file/inspect.ts';
 import { createLockedMemory } from '../adapters/system/locked-memory.ts';
 import { INSTANCE_FILES, openInstance } from './open-instance.ts';
 
@@ -53,7 +53,7 @@ async function examineLog({ settings }: Config, instance: Instance, storeGenerat
     const signer = await openLogSigner({ ...instance, file: durableFile(join(directory, INSTANCE_FILES.logKeys)), signatures, memory, keyOverlapMs: settings['audit.key_overlap'] });
     if (!existsSync(join(directory, 'checkpoint')) && storeGeneration === 0) return { name, level: 'ok', says: 'it has not begun' };
     const vkeys = signer.keys().flatMap(({ vkey }) => parseVkey(vkey) ?? []);
-    const { faults: [first], size } = await checkWholeLog({ directory, vkeys, jobs: 1, ...(storeGeneration !== undefined && { known: { storeGeneration } }) });
+    const { faults: [first], size } = await checkWholeLog({ directory, vkeys, jobs: 1, ...(storeGeneration !== undefined && { known: { storeGeneration: { before: storeGeneration, now: () => generationOf(settings['backends.file.dir']) } } }) });
     return first === undefined ? { name, level: 'ok', says: `${size} entries` } : { name, level: 'wrong', says: describeFault(first), advice: 'ron-kms audit verify tells all of it; docs/operations.md says what helps' };
   } catch (fault) {
     return { name, level: 'wrong', says: reasonOf(fault), advice: 'docs/operations.md says what helps' };

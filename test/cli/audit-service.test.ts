@@ -19,7 +19,7 @@ let env: Record<string, string>;
 let kid: string;
 
 async function start(): Promise<void> {
-  service = await startService({ flags: ['--service-amnesia', 'false', '--audit-dir', at('kms-audit'), '--backends-file-seal', 'keyfile', '--backends-file-keyfile-path', at('kms-root.key')] });
+  service = await startService({ flags: ['--service-amnesia', 'false', '--service-backend', 'file', '--backends-file-dir', at('kms-sealed'), '--audit-dir', at('kms-audit'), '--backends-file-seal', 'keyfile', '--backends-file-keyfile-path', at('kms-root.key')] });
   env = { RON_KMS_URL: service.apiUrl, RON_KMS_TOKEN: TOKEN };
   kid = (await createKey(service, { alg: 'ed25519' }, TOKEN))['kid'] as string;
 }

@@ -11,8 +11,8 @@ export interface Known {
   readonly anchor?: { readonly origin: string; readonly value: number; readonly head: ClaimedHead };
   /** A checkpoint that was saved: a signed note. */
   readonly checkpoint?: string;
-  /** That of the key store. */
-  readonly storeGeneration?: number;
+  /** That of the key store; where it may be in use, as it was before the log was read, and as it is behind it. */
+  readonly storeGeneration?: number | { readonly before: number; now(): number };
 }
 
 export interface KnownCheck {
@@ -64,9 +64,11 @@ async function goneFault(head: ClaimedHead, { size, heads }: KnownCheck): Promis
 }
 
 /** A mutation is in the store before its outcome is in the log: of those that are open, any may have been carried out. */
-function storeFault(value: number, { generation, isWhole, openIntents }: KnownCheck): string | undefined {
-  const last = generation ?? (isWhole ? 0 : value);
-  if (value >= last && value <= last + openIntents) return undefined;
+function storeFault(stored: NonNullable<Known['storeGeneration']>, { generation, isWhole, openIntents }: KnownCheck): string | undefined {
+  const [before, now] = typeof stored === 'number' ? [stored, stored] : [stored.before, stored.now()];
+  const last = generation ?? (isWhole ? 0 : before);
+  if (now >= last && before <= last + openIntents) return undefined;
+  const value = now < last ? now : before;
   return `the log's last generation is ${last}, and the key store's is ${value}: an older copy of ${value < last ? 'the store' : 'the log'} was restored`;
 }
 

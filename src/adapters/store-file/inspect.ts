@@ -35,6 +35,18 @@ export function inspectStore(directory: string, rootKeys: RootKeys | undefined):
   }
 }
 
+/** The generation as it stands now; 0 where there is no store, or none that can be read. */
+export function generationOf(directory: string): number {
+  try {
+    const database = openForReading(join(directory, DATABASE_NAME));
+    const [generation] = Object.values(database.prepare('SELECT generation FROM head').get() ?? {}) as [number?];
+    database.close();
+    return generation ?? 0;
+  } catch {
+    return 0;
+  }
+}
+
 function found(findings: ReturnType<typeof checkParts>): StoreFault | undefined {
   return findings.length === 0 ? undefined : faultOf(findings);
 }
