@@ -53,6 +53,8 @@ const groups: readonly CommandGroup[] = [
   { word: 'audit', load: async () => (await import('./compose/audit-command.ts')).auditCommands },
   { word: 'config', load: async () => (await import('./cli/config.ts')).configCommands },
   { word: 'rekey', load: async () => [(await import('./cli/rekey.ts')).rekeyCommand] },
+  { word: 'backup', load: async () => [(await import('./cli/backup.ts')).backupCommand] },
+  { word: 'restore', load: async () => [(await import('./compose/restore-command.ts')).restoreCommand] },
   { word: 'doctor', load: async () => [(await import('./compose/doctor-command.ts')).makeDoctorCommand(version.node)] },
 ];
 

@@ -1,6 +1,6 @@
 import type { CallOptions, ClientOptions } from './transport.ts';
 import type {
-  AcceptClockAnswer, AuditKeys, CreateBody, DestroyBody, Key, KeyList, ListQuery, LogKeysAnswer, LogKeysBody, OpIdBody, PatchBody, RecordList, RecordsQuery, RekeyAnswer, RekeyState, RewrapAnswer, RewrapBody, RotateAnswer, SignAnswer, SignBatchAnswer,
+  AcceptClockAnswer, AuditKeys, BackupAnswer, BackupState, CreateBody, DestroyBody, Key, KeyList, ListQuery, LogKeysAnswer, LogKeysBody, OpIdBody, PatchBody, RecordList, RecordsQuery, RekeyAnswer, RekeyState, RewrapAnswer, RewrapBody, RotateAnswer, SignAnswer, SignBatchAnswer,
   SignBatchBody, SignBody, Token, UnwrapAnswer, UnwrapBody, VerifyAnswer, VerifyBatchAnswer, VerifyBatchBody, VerifyBody, WrapAnswer, WrapBody,
 } from './wire.ts';
 import { createTransport } from './transport.ts';
@@ -85,6 +85,10 @@ export function createClient(options: ClientOptions) {
     rekey: (body: OpIdBody = {}, call?: CallOptions) => once<RekeyAnswer>('/admin/rekey', body, call),
     /** How far that is. */
     rekeyState: (call?: CallOptions) => read<RekeyState>('/admin/rekey', call),
+    /** One file with all keys, in the directory of the service's settings; written while it goes on. */
+    backup: (body: OpIdBody = {}, call?: CallOptions) => once<BackupAnswer>('/admin/backup', body, call),
+    /** How the newest one is. */
+    backupState: (call?: CallOptions) => read<BackupState>('/admin/backup', call),
     acceptClock: (body: OpIdBody = {}, call?: CallOptions) => repeatable<AcceptClockAnswer>('/admin/accept-clock', body, call),
 
     readToken: (call?: CallOptions) => read<Token>('/token', call),

@@ -58,6 +58,38 @@ export interface AuditKeys {
     transition_checkpoint?: string;
   }[];
 }
+export interface BackupAnswer {
+  /** of the newest one since the service started */
+  state: 'none' | 'running' | 'done' | 'failed';
+  /** why it failed */
+  why?: string;
+  /** its name, in backup.dir */
+  file?: string;
+  bytes?: number;
+  sha256?: string;
+  /** of the key store, as it stands in the backup */
+  generation?: number;
+  /** key versions */
+  records?: number;
+  audit: {
+    index: number;
+    op_id: string;
+  };
+}
+export interface BackupState {
+  /** of the newest one since the service started */
+  state: 'none' | 'running' | 'done' | 'failed';
+  /** why it failed */
+  why?: string;
+  /** its name, in backup.dir */
+  file?: string;
+  bytes?: number;
+  sha256?: string;
+  /** of the key store, as it stands in the backup */
+  generation?: number;
+  /** key versions */
+  records?: number;
+}
 export interface CreateBody {
   /** tenant or purpose */
   tenant: string;

@@ -4,6 +4,8 @@ import type { Log } from '../adapters/audit-log/log.ts';
 import type { NumberRow } from '../adapters/telemetry/metrics.ts';
 import type { Config } from '../config/load.ts';
 import type { SignatureSchemeName } from '../core/algorithm/table.ts';
+import type { EntryDetail } from '../core/log/entry.ts';
+import type { RootKeys } from '../adapters/root-key/root-keys.ts';
 import type { Anchor } from '../ports/anchor.ts';
 import type { Clock } from '../ports/clock.ts';
 import type { LogSigner } from '../ports/log-signer.ts';
@@ -26,7 +28,11 @@ export interface AuditDeps {
   readonly memory: LockedMemory;
   readonly signatures: Readonly<Record<SignatureSchemeName, SignaturePrimitive>>;
   /** Undefined under amnesia. */
-  readonly instance: Instance | undefined;
+  readonly instance: Pick<Instance, 'instanceId'> & { readonly rootKeys: RootKeys } | undefined;
+  /** Nothing is written: the log is only looked at. */
+  readonly isLookingOnly?: boolean;
+  /** A new log after an accepted roll-back. */
+  readonly begins?: { readonly replaces: NonNullable<EntryDetail['replaces']>; readonly firstGeneration: number };
 }
 
 /** The log of this service, its keys, and what is counted of it. */
@@ -45,7 +51,7 @@ export interface OpenedAudit {
 
 /** Opens the keys and the log: in RAM under amnesia, else below `audit.dir`. Throws with what the operator has to do. */
 export async function openAudit(deps: AuditDeps): Promise<OpenedAudit> {
-  const { config: { settings }, clock, random } = deps;
+  const { config: { settings }, clock, random, isLookingOnly = false, begins } = deps;
   const directory = settings['service.amnesia'] ? undefined : settings['audit.dir'];
   const signer = await openSigner(deps, directory);
   const checkpoints: Record<string, number> = { ok: 0 };
@@ -56,7 +62,7 @@ export async function openAudit(deps: AuditDeps): Promise<OpenedAudit> {
   const log = await openLog({
     storage: directory === undefined ? createMemoryStorage(settings['audit.memory_max']) : await openFileStorage(directory),
     signer, clock, random,
-    options: { durability: settings['audit.durability'], checkpointEveryOps: settings['audit.checkpoint_interval_ops'] },
+    options: { durability: settings['audit.durability'], checkpointEveryOps: settings['audit.checkpoint_interval_ops'], ...begins },
     observe: {
       onWriteFault: (fault) => writeFaults.push(reasonOf(fault)),
       onCheckpoint: (result) => countIn(checkpoints, result, 1),
@@ -65,7 +71,7 @@ export async function openAudit(deps: AuditDeps): Promise<OpenedAudit> {
     async mayBegin(found) {
       const newest = found.anchorProof();
       if (anchor !== undefined && newest !== undefined) anchorFault = await lookAtAnchor(anchor, found.lastAnchorValue(), newest);
-      return anchorFault === undefined;
+      return anchorFault === undefined && !isLookingOnly;
     },
   });
   const sizeAtStart = log.size();

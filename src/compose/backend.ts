@@ -4,7 +4,7 @@ import type { Config } from '../config/load.ts';
 import type { FileCustody } from '../adapters/custody-file/custody.ts';
 import type { Custody } from '../ports/custody.ts';
 import type { KeyStore } from '../ports/key-store.ts';
-import type { ResealableStore } from '../ports/resealing.ts';
+import type { FileStore } from '../adapters/store-file/store.ts';
 import { createFileCustody } from '../adapters/custody-file/custody.ts';
 import { createInmemCustody } from '../adapters/custody-inmem/custody.ts';
 import { openFileStore } from '../adapters/store-file/store.ts';
@@ -17,7 +17,7 @@ export interface Backend {
   readonly custody: Custody;
   readonly store: KeyStore;
   /** What of it lies under the root key. */
-  readonly sealed?: { readonly store: ResealableStore; readonly custody: FileCustody };
+  readonly sealed?: { readonly store: FileStore; readonly custody: FileCustody };
   /** To be called about once a second. */
   tick(): Promise<void>;
   /** Why changes could not be written, since this was last asked. */

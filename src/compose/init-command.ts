@@ -1,16 +1,13 @@
 import type { Command, Io, Parsed } from '../cli/command.ts';
-import type { Secret } from '../core/secret.ts';
 import type { Initialised } from './init-files.ts';
 import type { InitPlan } from './init-plan.ts';
 import { join } from 'node:path';
 import { originOf } from '../adapters/log-keys/identity.ts';
-import { isSamePassphrase, passphraseOf, readPassphrase, weaknessOfPassphrase } from '../adapters/root-key/passphrase.ts';
-import { askHidden } from '../adapters/system/hidden-prompt.ts';
 import { print } from '../cli/answer.ts';
-import { UsageError } from '../cli/command.ts';
 import { EXIT } from '../cli/exit-codes.ts';
 import { makeInstance } from './init-files.ts';
 import { planFrom, requireFree } from './init-plan.ts';
+import { newPassphrase } from './new-passphrase.ts';
 
 /** `ron-kms init`: what a service with keys and a log on disk needs before its first start. It overwrites nothing. */
 export const initCommand: Command = {
@@ -36,32 +33,12 @@ export const initCommand: Command = {
   async run(parsed, io) {
     const plan = planFrom(parsed, io);
     await requireFree(plan);
-    const passphrase = plan.seal === 'passphrase' ? await newPassphrase(plan, io) : undefined;
+    const passphrase = plan.seal === 'passphrase' ? await newPassphrase({ variable: plan.passphraseEnv, fd: plan.passphraseFd }, io) : undefined;
     const made = await makeInstance(plan, passphrase);
     say(parsed, io, plan, made);
     return EXIT.ok;
   },
 };
-
-async function newPassphrase({ passphraseEnv, passphraseFd }: InitPlan, io: Io): Promise<Secret> {
-  const given = readPassphrase({ variable: passphraseEnv, fd: passphraseFd, environment: io.env, credentialsDirectory: io.env['CREDENTIALS_DIRECTORY'] });
-  const passphrase = given ?? await askTwice();
-  const weakness = weaknessOfPassphrase(passphrase);
-  if (weakness !== undefined) {
-    passphrase.destroy();
-    throw new UsageError(`the passphrase is too weak: ${weakness}`);
-  }
-  return passphrase;
-}
-
-async function askTwice(): Promise<Secret> {
-  const [first, again] = (await askHidden(['Passphrase for the root key: ', 'The same again: ']))?.map(passphraseOf) ?? [];
-  if (first === undefined || again === undefined) throw new UsageError('there is no passphrase and nobody to ask for one: give --passphrase-env or --passphrase-fd, or --seal keyfile');
-  const isSame = isSamePassphrase(first, again);
-  again.destroy();
-  if (!isSame) throw new UsageError('the two passphrases differ');
-  return first;
-}
 
 function say(parsed: Parsed, io: Io, plan: InitPlan, { instanceId, keys, token }: Initialised): void {
   const origin = originOf(instanceId);

@@ -39,12 +39,16 @@ export async function openInstance(deps: OpenInstanceDeps): Promise<Instance> {
   const expected = settings['service.instance_id'];
   if (expected !== undefined && expected !== instanceId) throw new Error(`audit.dir holds the log of ${instanceId}, and service.instance_id is ${expected}: one of the two is another service's`);
   const opener = await openerFrom(settings, deps);
-  const path = join(settings['audit.dir'], INSTANCE_FILES.rootKey);
-  const rootKeys = await openKeychain({ path, instanceId, opener, memory }).finally(() => opener.secret.destroy());
-  return { instanceId, rootKeys };
+  return openInstanceWith(opener, { directory: settings['audit.dir'], instanceId, memory }).finally(() => opener.secret.destroy());
 }
 
-async function openerFrom(settings: Settings, { environment, credentialsDirectory, memory, askPassphrase, isServing = false }: OpenInstanceDeps): Promise<Opener> {
+/** The same with an opener that stays the caller's. */
+export async function openInstanceWith(opener: Opener, { directory, instanceId, memory }: { readonly directory: string; readonly instanceId: string; readonly memory: LockedMemory }): Promise<Instance> {
+  return { instanceId, rootKeys: await openKeychain({ path: join(directory, INSTANCE_FILES.rootKey), instanceId, opener, memory }) };
+}
+
+/** What the operator gives to open a root key with. Throws when nobody gives it. */
+export async function openerFrom(settings: Settings, { environment, credentialsDirectory, memory, askPassphrase, isServing = false }: OpenInstanceDeps): Promise<Opener> {
   const keyfilePath = settings['backends.file.keyfile_path'];
   if (settings['backends.file.seal'] === 'keyfile' && keyfilePath !== undefined) return { seal: 'keyfile', secret: readKeyfile(keyfilePath, memory) };
   const passphrase = readPassphrase({ variable: settings['backends.file.passphrase_env'], fd: settings['backends.file.passphrase_fd'], environment, credentialsDirectory }) ?? await askPassphrase?.();

@@ -38,6 +38,7 @@ import { openAnchoring } from './anchor.ts';
 import { openAudit } from './audit.ts';
 import { openAuth } from './auth.ts';
 import { openBackend } from './backend.ts';
+import { backedUpHead, openBackups, tryBackupOpener } from './backups.ts';
 import { checkBehind } from './check-behind.ts';
 import { openInstance } from './open-instance.ts';
 import { makeReadiness } from './readiness.ts';
@@ -89,6 +90,7 @@ export async function startService({ config, log: logLines, version, environment
     signatures: createSignaturePrimitives({ memory, gate: createPoolGate(POOL_WIDTH), publicKeys: publicKeyCache }),
     kems: createKemPrimitives(publicKeyCache),
   };
+  tryBackupOpener({ settings, environment, memory });
   const instance = settings['service.amnesia'] ? undefined : await openInstance({ config, isServing: true, environment, credentialsDirectory, memory, ...(askPassphrase && { askPassphrase }) });
   const { log, signer, directory, anchor, anchorFault, takeWriteFaults, metrics: logMetrics } = await openAudit({ config, clock, random, memory, signatures: primitives.signatures, instance });
   const backend = await openBackend({ settings, parts: { primitives, memory }, rootKeys: instance?.rootKeys, loggedGeneration: log.lastGeneration() }).catch(async (fault: unknown) => {
@@ -96,6 +98,7 @@ export async function startService({ config, log: logLines, version, environment
     throw fault;
   });
   const { custody, store } = backend;
+  const backups = openBackups({ settings, environment, memory, instance, backend, clock });
   const clockGuard = createClockGuard({ clock, audit: log, toleranceMs: settings['security.time_skew_tolerance_ms'] });
   const metrics = createMetrics({
     ...logMetrics,
@@ -112,7 +115,8 @@ export async function startService({ config, log: logLines, version, environment
   const operations = createOperations({
     custody: { custody, publicKeys: createPublicKeys(primitives) }, store, audit: log, telemetry,
     ...(instance && { rootKeyMove: makeRootKeyMove({ rootKeys: instance.rootKeys, keys: backend.sealed, logKeys }) }),
-    log: { reader: log, ...(anchoring && { anchoring }), keys: logKeys, integrity },
+    ...(backups && { backups }),
+    log: { reader: log, head: () => backedUpHead(log), ...(anchoring && { anchoring }), keys: logKeys, integrity },
     policy: createBuiltinPolicy({
       stage: { produceHybrid: settings['pq.produce_hybrid'], verifyMode: settings['pq.verify_mode'], rolloutPercent: settings['pq.rollout_percent'] },
       tenants: config.tenants,
@@ -137,8 +141,14 @@ export async function startService({ config, log: logLines, version, environment
   });
   const operator = createOperatorServer({ conditions, degraded: () => degraded, metrics: metrics.render, version });
 
-  await settleLog({ log, anchoring, store, integrity });
-  const { apiUrl, metricsUrl } = await listenOnBoth(settings, api, operator);
+  const { apiUrl, metricsUrl } = await settleLog({ log, anchoring, store, integrity })
+    .then(() => listenOnBoth(settings, api, operator))
+    .catch(async (fault: unknown) => {
+      // The store's thread would keep the process.
+      await store.close();
+      await log.stop().catch(() => undefined);
+      throw fault;
+    });
 
   const ticks = tickEvery(TICK_MS, telemetry, async () => {
     clockGuard.check();

@@ -69,6 +69,14 @@ const rules: readonly Rule[] = [
     say: () => 'set one of backends.file.passphrase_env and backends.file.passphrase_fd',
   },
   {
+    isWrong: (settings) => (settings['backup.dir'] !== undefined || settings['backup.keyfile_path'] !== undefined) && (settings['backup.keyfile_path'] === undefined) === (settings['backup.passphrase_env'] === undefined),
+    say: () => 'backups need one of backup.keyfile_path and backup.passphrase_env',
+  },
+  {
+    isWrong: (settings) => settings['backup.keyfile_path'] !== undefined && settings['backup.keyfile_path'] === settings['backends.file.keyfile_path'],
+    say: () => 'backup.keyfile_path is the key file of the root key: backups lie under a key of their own',
+  },
+  {
     isWrong: (settings) => !isLoopback(settings['bind_addr'].host),
     say: () => 'bind_addr is off loopback, which needs TLS, and TLS is not built yet: bind to 127.0.0.1 or [::1]',
   },

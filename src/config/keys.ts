@@ -70,6 +70,9 @@ export const configKeys = {
   'backends.file.keyfile_path': optional(string, 'the key file, mode 0600, on another medium than audit.dir'),
   'backends.file.passphrase_env': optional(variableName, 'name of the variable with the passphrase'),
   'backends.file.passphrase_fd': optional(integer(0, 1023), 'file descriptor with the passphrase, read once at start; or systemd lends it as ron-kms.passphrase'),
+  'backup.dir': optional(string, 'where backups are written, on another medium than the keys'),
+  'backup.keyfile_path': optional(string, 'the key file that backups lie under, mode 0600; another one than that of the root key'),
+  'backup.passphrase_env': optional(variableName, 'name of the variable with the passphrase that backups lie under'),
   'observability.redact_level': row(oneOf(['hashes', 'lengths', 'none']), 'hashes', 'how kids stand in the log'),
 } as const;
 

@@ -46,7 +46,7 @@ export function loadConfig({ file, environment, flags, profile: asked }: ConfigS
     settings[path] = value;
     sources[path] = source;
   }
-  refuseUnknownVariables(environment, settings['backends.file.passphrase_env']);
+  refuseUnknownVariables(environment, [settings['backends.file.passphrase_env'], settings['backup.passphrase_env']]);
   // Every path of the table was read by the kind of its row, so the record is one of settings.
   return { profile, settings: settings as Settings, sources: sources as Config['sources'], tenants: readTenants(tenantTables, file?.path ?? '') };
 }
@@ -126,8 +126,8 @@ function readTenants(tables: unknown, filePath: string): ReadonlyMap<string, Ten
 }
 
 /** A misspelt variable would otherwise be a default in silence. The one with the passphrase has a name of the operator's choice. */
-function refuseUnknownVariables(environment: ConfigSources['environment'], passphraseVariable: unknown): void {
-  const known = new Set<unknown>([passphraseVariable, ...configPaths.map(variableOf), 'RON_KMS_CONFIG', 'RON_KMS_PROFILE', 'RON_KMS_URL', 'RON_KMS_TOKEN']);
+function refuseUnknownVariables(environment: ConfigSources['environment'], passphraseVariables: readonly unknown[]): void {
+  const known = new Set<unknown>([...passphraseVariables, ...configPaths.map(variableOf), 'RON_KMS_CONFIG', 'RON_KMS_PROFILE', 'RON_KMS_URL', 'RON_KMS_TOKEN']);
   const unknown = Object.keys(environment).find((name) => name.startsWith('RON_KMS_') && !known.has(name));
   if (unknown !== undefined) throw new ConfigError(`${unknown} is not a setting of this version`);
 }

@@ -15,6 +15,15 @@ declare module 'sodium-native' {
     crypto_sign_seed_keypair(publicKey: Uint8Array, secretKey: Uint8Array, seed: Uint8Array): void;
     crypto_sign_detached(signature: Uint8Array, message: Uint8Array, secretKey: Uint8Array): void;
     crypto_sign_verify_detached(signature: Uint8Array, message: Uint8Array, publicKey: Uint8Array): boolean;
+    readonly crypto_secretstream_xchacha20poly1305_STATEBYTES: number;
+    readonly crypto_secretstream_xchacha20poly1305_HEADERBYTES: number;
+    readonly crypto_secretstream_xchacha20poly1305_ABYTES: number;
+    readonly crypto_secretstream_xchacha20poly1305_TAG_MESSAGE: number;
+    readonly crypto_secretstream_xchacha20poly1305_TAG_FINAL: number;
+    crypto_secretstream_xchacha20poly1305_init_push(state: Buffer, header: Buffer, key: Buffer): void;
+    crypto_secretstream_xchacha20poly1305_push(state: Buffer, ciphertext: Buffer, plaintext: Buffer, associated: Buffer | null, tag: number): number;
+    crypto_secretstream_xchacha20poly1305_init_pull(state: Buffer, header: Buffer, key: Buffer): void;
+    crypto_secretstream_xchacha20poly1305_pull(state: Buffer, plaintext: Buffer, tag: Buffer, ciphertext: Buffer, associated: Buffer | null): number;
     crypto_pwhash_async(out: Uint8Array, password: Uint8Array, salt: Uint8Array, passes: number, memoryBytes: number, alg: number): Promise<void>;
   }
   const sodium: Sodium;

@@ -3,6 +3,7 @@ import type { LogKey } from '../ports/audit-reader.ts';
 import type { AcceptClockAnswer } from '../service/accept-clock.ts';
 import type { KeyDocument } from '../service/key-document.ts';
 import type { LogKeysAnswer } from '../service/operations.ts';
+import type { BackupAnswer, BackupState } from '../service/backup.ts';
 import type { RekeyAnswer, RekeyState } from '../service/rekey.ts';
 import type { RecordsAnswer } from '../service/read-records.ts';
 import type { SignAnswer } from '../service/sign.ts';
@@ -66,6 +67,14 @@ export function renderRekeyState({ isMoving, left, total }: RekeyState): wire.Wi
 
 export function renderRekey({ audit, ...state }: RekeyAnswer): wire.Wire<typeof wire.RekeyAnswer> {
   return { ...renderRekeyState(state), audit: renderAudit(audit) };
+}
+
+export function renderBackupState(state: BackupState): wire.Wire<typeof wire.BackupState> {
+  return { ...state };
+}
+
+export function renderBackup({ audit, ...state }: BackupAnswer): wire.Wire<typeof wire.BackupAnswer> {
+  return { ...renderBackupState(state), audit: renderAudit(audit) };
 }
 
 export function renderLogKeys({ keys, until, audit }: LogKeysAnswer): wire.Wire<typeof wire.LogKeysAnswer> {

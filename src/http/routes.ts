@@ -6,7 +6,7 @@ import type { Operations } from '../service/operations.ts';
 import type { Wire } from './schemas.ts';
 import { KmsError } from '../core/errors.ts';
 import { parseChange, parseCreate, parseDestroy, parseList, parsePatch, parsePathKid, parseRecords, parseRewrap, parseSign, parseTile, parseUnwrap, parseVerify, parseWrap } from './parse.ts';
-import { renderAcceptClock, renderAuditKeys, renderBatch, renderList, renderLogKeys, renderRecords, renderRekey, renderRekeyState, renderRewrap, renderSign, renderUnwrap, renderVerify, renderWrap } from './render.ts';
+import { renderAcceptClock, renderAuditKeys, renderBackup, renderBackupState, renderBatch, renderList, renderLogKeys, renderRecords, renderRekey, renderRekeyState, renderRewrap, renderSign, renderUnwrap, renderVerify, renderWrap } from './render.ts';
 import * as schemas from './schemas.ts';
 
 export interface Route {
@@ -80,6 +80,8 @@ export function makeRoutes(operations: Operations): readonly Route[] {
     route('POST', '/admin/log-keys', 'log-keys', 'Change the keys that sign the log', schemas.LogKeysBody, schemas.LogKeysAnswer, async (caller, body) => renderLogKeys(await operations.rotateLogKeys(caller, body.op_id, { isCompromised: body.compromised ?? false, body }))),
     route('POST', '/admin/rekey', 'rekey', 'Make a new root key, and move everything under it', schemas.OpIdBody, schemas.RekeyAnswer, async (caller, body) => renderRekey(await operations.rekey(caller, body.op_id, body))),
     read('/admin/rekey', 'How far the move to the new root key is', undefined, schemas.RekeyState, async (caller) => renderRekeyState(await operations.rekeyState(caller))),
+    route('POST', '/admin/backup', 'backup', 'Write a backup into backup.dir', schemas.OpIdBody, schemas.BackupAnswer, async (caller, body) => renderBackup(await operations.backup(caller, body.op_id, body))),
+    read('/admin/backup', 'How the newest backup is', undefined, schemas.BackupState, async (caller) => renderBackupState(await operations.backupState(caller))),
     route('POST', '/admin/accept-clock', 'accept-clock', 'Trust the wall clock as it stands', schemas.OpIdBody, schemas.AcceptClockAnswer, async (caller, body) => renderAcceptClock(await operations.acceptClock(caller, body.op_id, body))),
     forbidden('/keys/{kid}/private'),
     forbidden('/keys/{kid}/export'),

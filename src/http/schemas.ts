@@ -264,6 +264,18 @@ export const RekeyState = Type.Object({
 
 export const RekeyAnswer = Type.Object({ ...RekeyState.properties, audit: Audit }, closed);
 
+export const BackupState = Type.Object({
+  state: Type.Union([Type.Literal('none'), Type.Literal('running'), Type.Literal('done'), Type.Literal('failed')], { description: 'of the newest one since the service started' }),
+  why: Type.Optional(Type.String({ description: 'why it failed' })),
+  file: Type.Optional(Type.String({ description: 'its name, in backup.dir' })),
+  bytes: Type.Optional(Type.Integer()),
+  sha256: Type.Optional(Type.String()),
+  generation: Type.Optional(Type.Integer({ description: 'of the key store, as it stands in the backup' })),
+  records: Type.Optional(Type.Integer({ description: 'key versions' })),
+}, closed);
+
+export const BackupAnswer = Type.Object({ ...BackupState.properties, audit: Audit }, closed);
+
 export const ReceiptPath = Type.Object({ index: IndexText }, closed);
 export const AcceptClockAnswer = Type.Object({ audit: Audit }, closed);
 

@@ -56,6 +56,9 @@ export interface DueWork {
   readonly eraseVersion?: number;
 }
 
+/** Nonces are counters of 96 bits, from 1 (DESIGN §3). */
+export const LAST_NONCE = 2n ** 96n - 1n;
+
 /** What is known of the keys. One process writes it. Records are immutable: a read never changes later. */
 export interface KeyStore {
   find(base: string): Promise<KeyRecord | undefined>;
@@ -70,8 +73,10 @@ export interface KeyStore {
    * `reserve`: those set aside durably are used up, or end before it.
    */
   takeNonce(kid: string, asked: bigint | undefined): Promise<bigint | 'reserve' | undefined>;
-  /** Sets nonces aside durably, up to beyond the asked one. A mutation of its own: gives its generation. */
+  /** Sets nonces aside durably, up to beyond the asked one; all there are with `LAST_NONCE`. A mutation of its own: gives its generation. */
   reserveNonces(kid: string, asked: bigint | undefined, intent?: number): Promise<number>;
+  /** No nonce of an AEAD version is left: it only unwraps. */
+  isSpent(kid: string): Promise<boolean>;
   /** Erasures and rotations whose time has come. */
   due(nowMs: number): Promise<readonly DueWork[]>;
   /** That of the last mutation taken. */

@@ -3,6 +3,7 @@ import type { Op } from '../core/log/entry.ts';
 import type { Payload } from '../core/payload.ts';
 import type { AuditLog } from '../ports/audit-log.ts';
 import type { AuditReader } from '../ports/audit-reader.ts';
+import type { BackedUpHead, Backups } from '../ports/backups.ts';
 import type { Clock } from '../ports/clock.ts';
 import type { Custody } from '../ports/custody.ts';
 import type { KeyStore } from '../ports/key-store.ts';
@@ -22,6 +23,7 @@ import { blake3Hex } from '../core/digest.ts';
 import { KmsError } from '../core/errors.ts';
 import { messageOf } from '../core/payload.ts';
 import { makeAcceptClock } from './accept-clock.ts';
+import { makeBackup } from './backup.ts';
 import { makeAuthorise } from './authorise.ts';
 import { makeChangeKey } from './change-key.ts';
 import { makeCreateKey } from './create-key.ts';
@@ -39,8 +41,10 @@ import { makeReadLog } from './read-log.ts';
 import { makeReadReceipt } from './read-receipt.ts';
 import { makeReadRecords } from './read-records.ts';
 import { makeReadToken } from './read-token.ts';
+import { makeOwnChanges } from './own-changes.ts';
 import { createRefusals, noInput, refusedCallOf } from './refusals.ts';
 import { makeRekey } from './rekey.ts';
+import { makeRenewSpent } from './renew-spent.ts';
 import { makeReserveNonces } from './reserve-nonces.ts';
 import { makeSealer } from './sealer.ts';
 import { makeSign } from './sign.ts';
@@ -54,6 +58,8 @@ export interface World {
   readonly store: KeyStore;
   /** Left out where no root key is. */
   readonly rootKeyMove?: RootKeyMove;
+  /** Left out where none can be made. */
+  readonly backups?: Backups;
   readonly audit: AuditLog;
   readonly log: LogKeeping;
   readonly policy: Policy;
@@ -67,6 +73,8 @@ export type LogKeysAnswer = Awaited<ReturnType<LogKeyKeeping['rotate']>>;
 /** What there is of the log besides writing it. */
 export interface LogKeeping {
   readonly reader: AuditReader;
+  /** A checkpoint over all entries there are, flushed. */
+  readonly head: () => Promise<BackedUpHead>;
   /** Left out where nothing anchors the log. */
   readonly anchoring?: Pick<Anchoring, 'afterMutation' | 'isReachable'>;
   readonly keys: Pick<LogKeyKeeping, 'rotate'>;
@@ -87,7 +95,7 @@ const RECORD_SCANS_MAX = 16;
 export type Operations = ReturnType<typeof createOperations>;
 
 /** The services, tied together: each operation with no more than it needs, every client's call through `perform`. */
-export function createOperations({ custody: { custody, publicKeys }, store, rootKeyMove, audit, log, policy, telemetry, system }: World, config: OperationsConfig) {
+export function createOperations({ custody: { custody, publicKeys }, store, rootKeyMove, backups, audit, log, policy, telemetry, system }: World, config: OperationsConfig) {
   const { clock, random, clockGuard } = system;
   const rates = createRateLimits({ clock, signPerSecond: config.signPerSecond });
   const signing = createInFlight(config.inFlightMax.signing, 'security.max_inflight_sign operations are in flight');
@@ -107,21 +115,24 @@ export function createOperations({ custody: { custody, publicKeys }, store, root
   const makeVersion = makeMakeVersion({ custody, clock });
   const reserveNonces = makeReserveNonces({ store, log: { audit, outcomes }, anchoring: log.anchoring, clock, random });
   const sealer = makeSealer({ custody, store, publicKeys, reserveNonces, kemAead: config.kemAead });
+  const own = makeOwnChanges({ store, custody, mutate, make: { version: makeVersion, rules, policy }, clock, random });
+  const renewSpent = makeRenewSpent({ store, authorise, own });
   const unwrapDeps = { authorise, rules, signing, custody, audit };
 
   const create = makeCreateKey({ authorise, policy, rules, mutate, make: { version: makeVersion, random, clock }, documents });
   const change = makeChangeKey({ authorise, mutate, documents, clock, make: { version: makeVersion, rules, policy }, destroyMinAfterMs: config.destroyMinAfterMs });
   const sign = makeSign({ authorise, policy, rules, limits: { rates, signing }, custody, audit });
   const verify = makeVerify({ authorise, policy, rules, verifying, publicKeys, record: makeRecordVerify(audit, telemetry), integrity: log.integrity });
-  const wrap = makeWrap({ authorise, policy, rules, signing, sealer, journal: { audit, random } });
+  const wrap = makeWrap({ authorise, policy, rules, signing, target: { sealer, renewSpent }, journal: { audit, random } });
   const unwrap = makeUnwrap(unwrapDeps);
-  const rewrap = makeRewrap({ ...unwrapDeps, target: { policy, sealer } });
+  const rewrap = makeRewrap({ ...unwrapDeps, target: { policy, sealer, renewSpent } });
   const acceptClock = makeAcceptClock({ authorise, audit, clockGuard });
   const rekey = makeRekey({ authorise, audit, clock, move: rootKeyMove, report: { telemetry, random } });
+  const backup = makeBackup({ authorise, audit, backups, head: log.head, telemetry });
   const reading = createInFlight(RECORD_SCANS_MAX, 'too many requests read the log at once');
   const refusals = createRefusals({ audit, clock, random, telemetry });
   const perform = makePerform({ clock, random, telemetry, clockGuard, journal: { requireWritable, refusals } });
-  const housekeeping = makeHousekeeping({ store, custody, mutate, make: { version: makeVersion, rules, policy }, clocks: { clock, guard: clockGuard }, report: { telemetry, random } });
+  const housekeeping = makeHousekeeping({ store, own, clocks: { clock, guard: clockGuard }, telemetry });
 
   type Request<F> = F extends (call: never, request: infer R) => unknown ? R : never;
   return {
@@ -154,6 +165,8 @@ export function createOperations({ custody: { custody, publicKeys }, store, root
     }, () => hashOfBody(request.body)),
     rekey: (caller: Caller, opId: string | undefined, body: Readonly<Record<string, unknown>>) => perform.one(caller, 'rekey', opId, (call) => rekey.start(call, body), () => hashOfBody(body)),
     rekeyState: rekey.state,
+    backup: (caller: Caller, opId: string | undefined, body: Readonly<Record<string, unknown>>) => perform.one(caller, 'backup', opId, (call) => backup.start(call, body), () => hashOfBody(body)),
+    backupState: backup.state,
     /** A refusal before any operation: of a token, a body, a path. */
     refused: (refusal: KmsError, sender: Caller | Stranger, op?: Op) => refusals.record(refusal, refusedCallOf(sender, op), noInput),
 
@@ -167,6 +180,7 @@ export function createOperations({ custody: { custody, publicKeys }, store, root
     /** What is still to be written before the log is closed. */
     async close() {
       await rekey.stop();
+      await backup.stop();
       await outcomes.writeOwed();
       await refusals.flush();
     },

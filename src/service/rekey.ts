@@ -4,11 +4,12 @@ import type { Random } from '../ports/random.ts';
 import type { RootKeyMove } from '../ports/resealing.ts';
 import type { Telemetry } from '../ports/telemetry.ts';
 import type { Authorise } from './authorise.ts';
-import type { Call, Caller, ClientCall } from './call.ts';
+import type { Caller, ClientCall } from './call.ts';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { KmsError } from '../core/errors.ts';
 import { eventOf } from './call.ts';
 import { hashOfBody } from './mutate.ts';
+import { ownCall } from './own-changes.ts';
 
 export interface RekeyDeps {
   readonly authorise: Authorise;
@@ -68,8 +69,7 @@ export function makeRekey({ authorise, audit, clock, move, report: { telemetry, 
       await nextTurn();
     }
     await own.end();
-    const id = random.uuidv7();
-    const call: Call = { actor: { via: 'service' }, corrId: id, op: 'rekey', opId: id, startedNs: clock.monotonicNs(), admitted: undefined, subject: undefined, isLogged: false };
+    const call = ownCall('rekey', { clock, random });
     await audit.append([eventOf(call, { inputHash: hashOfBody({}), result: 'ok', reason: DONE })], FLUSHED);
     telemetry.event('info', 'rekeyed', { rows: progress.total });
   };

@@ -3,11 +3,12 @@ import type { Clock } from '../ports/clock.ts';
 import type { KeyStore } from '../ports/key-store.ts';
 import type { Random } from '../ports/random.ts';
 import type { Anchoring } from './anchoring.ts';
-import type { Call, Outcome, Subject } from './call.ts';
+import type { Outcome, Subject } from './call.ts';
 import type { Outcomes } from './outcomes.ts';
 import { KmsError } from '../core/errors.ts';
 import { eventOf } from './call.ts';
 import { hashOfBody } from './mutate.ts';
+import { ownCall } from './own-changes.ts';
 
 export interface ReserveNoncesDeps {
   readonly store: KeyStore;
@@ -31,8 +32,7 @@ export function makeReserveNonces({ store, log: { audit, outcomes }, anchoring, 
   const underWay = new Map<string, Promise<void>>();
 
   const reserve = async (subject: Subject, asked: bigint | undefined): Promise<void> => {
-    const id = random.uuidv7();
-    const call: Call = { actor: { via: 'service' }, corrId: id, op: 'wrap', opId: id, startedNs: clock.monotonicNs(), admitted: undefined, subject, isLogged: false };
+    const call = ownCall('wrap', { clock, random }, subject);
     const inputHash = hashOfBody({ kid: subject.version.kid });
     const entry = (outcome: Omit<Outcome, 'inputHash'>) => eventOf(call, { inputHash, ...outcome });
     const { firstIndex: intent } = await audit.append([entry({ result: 'intent', reason: RESERVED })], FLUSHED);

@@ -6,6 +6,7 @@ import type { Authorise } from './authorise.ts';
 import type { ClientCall, Subject } from './call.ts';
 import type { InFlight } from './in-flight.ts';
 import type { KeyRules } from './key-rules.ts';
+import type { RenewSpent } from './renew-spent.ts';
 import type { Sealer } from './sealer.ts';
 import type { Policy } from '../ports/policy.ts';
 import { blake3Hex } from '../core/digest.ts';
@@ -62,18 +63,19 @@ export function makeUnwrap({ authorise, rules, signing, custody, audit }: Unwrap
 }
 
 export interface RewrapDeps extends UnwrapDeps {
-  readonly target: { readonly policy: Policy; readonly sealer: Sealer };
+  readonly target: { readonly policy: Policy; readonly sealer: Sealer; readonly renewSpent: RenewSpent };
 }
 
 /** POST /rewrap: opened by its own version, sealed to the current one; the plaintext is never shown. */
-export function makeRewrap({ authorise, rules, signing, custody, audit, target: { policy, sealer } }: RewrapDeps) {
+export function makeRewrap({ authorise, rules, signing, custody, audit, target: { policy, sealer, renewSpent } }: RewrapDeps) {
   return async (call: ClientCall, { wrapped, aad }: Omit<UnwrapRequest, 'kid'>): Promise<RewrapAnswer> => {
     const envelope = parseEnvelope(wrapped);
     const from = await authorise.version(call, REWRAP_SCOPES, envelope.kid);
-    const to = authorise.current(call, from.key);
-    rules.requireUsable(to);
-    const decision = await policy.decide({ op: call.op, tenant: to.key.tenant });
-    rules.requirePolicy(to, decision, decision.mode);
+    const current = authorise.current(call, from.key);
+    rules.requireUsable(current);
+    const decision = await policy.decide({ op: call.op, tenant: current.key.tenant });
+    rules.requirePolicy(current, decision, decision.mode);
+    const to = await renewSpent(call, current, false);
     const rewrapped = await signing.run(async () => {
       const plaintext = await openEnvelope({ rules, custody }, from, envelope, aad);
       try {

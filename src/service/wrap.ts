@@ -7,6 +7,7 @@ import type { Authorise } from './authorise.ts';
 import type { ClientCall } from './call.ts';
 import type { InFlight } from './in-flight.ts';
 import type { KeyRules } from './key-rules.ts';
+import type { RenewSpent } from './renew-spent.ts';
 import type { Sealer } from './sealer.ts';
 import { blake3Hex } from '../core/digest.ts';
 import { KmsError } from '../core/errors.ts';
@@ -37,21 +38,22 @@ export interface WrapDeps {
   readonly policy: Policy;
   readonly rules: KeyRules;
   readonly signing: InFlight;
-  readonly sealer: Sealer;
+  readonly target: { readonly sealer: Sealer; readonly renewSpent: RenewSpent };
   readonly journal: { readonly audit: AuditLog; readonly random: Random };
 }
 
 /** POST /wrap: HPKE to the public key of a KEM version, or the AEAD of a symmetric one. */
-export function makeWrap({ authorise, policy, rules, signing, sealer, journal: { audit, random } }: WrapDeps) {
+export function makeWrap({ authorise, policy, rules, signing, target: { sealer, renewSpent }, journal: { audit, random } }: WrapDeps) {
   return async (call: ClientCall, request: WrapRequest): Promise<WrapAnswer> => {
-    const subject = await authorise.version(call, 'kms:wrap', request.kid);
-    const { key, version, spec } = subject;
+    const asked = await authorise.version(call, 'kms:wrap', request.kid);
+    const { key, spec } = asked;
     if (spec.kind === 'signature') throw new KmsError('Unsupported', { hint: 'this key does not wrap' });
-    rules.requireUsable(subject);
+    rules.requireUsable(asked);
     requireKemMode(spec, request.kemMode);
     if (request.nonce !== undefined && spec.kind !== 'aead') throw new KmsError('Unsupported', { hint: 'nonce_b64 is for AEAD keys only' });
     const decision = await policy.decide({ op: call.op, tenant: key.tenant });
-    rules.requirePolicy(subject, decision, decision.mode);
+    rules.requirePolicy(asked, decision, decision.mode);
+    const subject = await renewSpent(call, asked, request.kid.version !== undefined);
 
     const plaintext = 'given' in request.plaintext ? request.plaintext.given : random.bytes(request.plaintext.generateBytes);
     const isReturned = 'generateBytes' in request.plaintext && request.returnPlaintext;
@@ -59,7 +61,7 @@ export function makeWrap({ authorise, policy, rules, signing, sealer, journal: {
       const wrapped = await signing.run(() => sealer.seal(subject, plaintext, request.aad, request.nonce));
       await rules.requireStillUsable(subject);
       const { firstIndex } = await audit.append([eventOf(call, { inputHash: blake3Hex(wrapped), result: 'ok', policy: decision })]);
-      const answer = { kid: version.kid, alg: key.alg, wrapped, audit: { index: firstIndex, opId: call.opId } };
+      const answer = { kid: subject.version.kid, alg: key.alg, wrapped, audit: { index: firstIndex, opId: call.opId } };
       return isReturned ? { ...answer, plaintext: Buffer.from(plaintext) } : answer;
     } finally {
       plaintext.fill(0);

@@ -1,5 +1,6 @@
 import type { KeyRecord, VersionRecord } from '../../src/core/key/record.ts';
 import type { KeyQuery, KeyStore } from '../../src/ports/key-store.ts';
+import { LAST_NONCE } from '../../src/ports/key-store.ts';
 import { describe, expect, test } from 'vitest';
 
 const everything: KeyQuery = { tenant: undefined, purpose: undefined, alg: undefined, state: undefined, label: undefined, after: undefined, limit: 1000, admits: () => true };
@@ -83,6 +84,16 @@ export function keyStoreContract(name: string, open: () => Promise<KeyStore>): v
       expect(new Set(many).size).toBe(200);
       expect(many.every((nonce) => nonce !== undefined && nonce > 1n + 2n ** 32n)).toBe(true);
       expect(await take(store, other, undefined)).toBe(1n);
+    });
+
+    test('gives no nonce any more once all are set aside', async () => {
+      const store = await open();
+      const { key: { versions: [{ kid } = versionOf(0)] } } = await store.commit({ put: () => keyOf(1) });
+      expect(await take(store, kid, undefined)).toBe(1n);
+      expect(await store.isSpent(kid)).toBe(false);
+      await store.reserveNonces(kid, LAST_NONCE);
+      expect(await store.isSpent(kid)).toBe(true);
+      for (const asked of [undefined, 2n, LAST_NONCE]) expect(await store.takeNonce(kid, asked)).toBeUndefined();
     });
 
     test('says what is due, and nothing else', async () => {

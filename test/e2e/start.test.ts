@@ -1,10 +1,13 @@
 import { execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { readdirSync } from 'node:fs';
+import type { AddressInfo } from 'node:net';
+import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterEach, describe, expect, test } from 'vitest';
+import { initInstance } from '../harness/file-service.ts';
 import { LAUNCHER, startService } from '../harness/service.ts';
 
 const run = promisify(execFile);
@@ -98,5 +101,17 @@ describe('a start that cannot be right is refused, in one line that says what to
     taken.close();
     expect(exitCode).toBeGreaterThan(0);
     expect(text).toContain('in use');
+  });
+
+  test('an address in use, with keys on disk: nothing of it stays behind', async () => {
+    const taken = createServer().listen(0, '127.0.0.1');
+    await once(taken, 'listening');
+    const { port } = taken.address() as AddressInfo;
+    const home = mkdtempSync(join(tmpdir(), 'ron-kms-in-use-'));
+    const instance = await initInstance(home);
+    expect(await instance.startRefused({ flags: ['--bind-addr', `127.0.0.1:${port}`] })).toContain('in use');
+    taken.close();
+    expect(await (await instance.start()).end('SIGTERM')).toBe(0);
+    rmSync(home, { recursive: true });
   });
 });

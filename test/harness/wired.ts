@@ -74,7 +74,7 @@ export async function startWired({ watch = (primitives) => primitives, ...logOpt
   const operations = createOperations({
     custody: { custody: createInmemCustody({ primitives, memory }), publicKeys: createPublicKeys(primitives) },
     store: createInmemStore(), audit, telemetry,
-    log: { reader: audit, keys: { rotate: rotateNothing }, integrity },
+    log: { reader: audit, head: () => Promise.reject(new Error('no backups here')), keys: { rotate: rotateNothing }, integrity },
     policy: createBuiltinPolicy({ stage: { produceHybrid: true, verifyMode: 'or', rolloutPercent: 100 }, tenants: new Map() }),
     system: { clock, random, clockGuard: guard },
   }, {

@@ -65,6 +65,8 @@ interface LogOptions {
   readonly sealBytes?: number;
   /** After an accepted roll-back: the log before this one, for entry 0 to name. */
   readonly replaces?: EntryDetail['replaces'];
+  /** Of the store that such a log begins with. */
+  readonly firstGeneration?: number;
 }
 
 interface LogObserver {

@@ -32,6 +32,7 @@ export async function openLog(deps: LogDeps): Promise<Log> {
   const { tail, ledger, newest, sealedSize } = recovered;
   const body = createBody(recovered);
   let integrityFault = recovered.fault;
+  let isBegun = false;
 
   const isTailFull = (): boolean => tail.bytes() >= TAIL_LIMIT_FACTOR * storage.tailMaxBytes;
   /** A tail that is full means that tiles come too slowly, or that they cannot be written. */
@@ -87,7 +88,7 @@ export async function openLog(deps: LogDeps): Promise<Log> {
     },
     async stop() {
       try {
-        if (integrityFault !== undefined) return;
+        if (integrityFault !== undefined || !isBegun) return;
         await appender.drain();
         await checkpointer.finish();
       } finally {
@@ -96,8 +97,10 @@ export async function openLog(deps: LogDeps): Promise<Log> {
     },
   };
   try {
-    if (integrityFault === undefined && (await deps.mayBegin?.(log)) !== false) await begin(log, deps, { newest, sealedSize });
-    else appender.refuse();
+    if (integrityFault === undefined && (await deps.mayBegin?.(log)) !== false) {
+      isBegun = true;
+      await begin(log, deps, { newest, sealedSize });
+    } else appender.refuse();
   } catch (fault) {
     await end();
     throw fault;
@@ -119,7 +122,7 @@ async function begin(log: Log, { storage, signer, random, options }: LogDeps, { 
   await finishKeyChange(log, signer);
   await storage.begin(log.size(), sealedSize ?? 0);
   const event = log.size() === 0
-    ? ownEvent('log-keys', { log_keys: { keys: signer.keys().map(({ vkey }) => vkey), reason: 'start' }, ...(options.replaces && { replaces: options.replaces }) }, random)
+    ? { ...ownEvent('log-keys', { log_keys: { keys: signer.keys().map(({ vkey }) => vkey), reason: 'start' }, ...(options.replaces && { replaces: options.replaces }) }, random), generation: options.firstGeneration }
     : ownEvent('checkpoint-start', { checkpoint: { size: newest?.size ?? 0, root_hash: (newest?.rootHash ?? EMPTY_ROOT).toString('base64') } }, random);
   await log.append([event], { mustFlush: true });
   try {

@@ -9,6 +9,7 @@ import { flushDirectory, replaceDurably } from '../files/durable-file.ts';
 import { isOutdated, newKdf } from './kdf.ts';
 import { makeRootKey, openRootKeyFile, sealAnother, sealedAnew } from './root-key.ts';
 import { EPOCH_BYTES, rootKeysOf } from './root-keys.ts';
+import { copyOf } from './sealing.ts';
 
 /** The root keys of an instance with the files they lie in: one, and the next one while everything is moved under it. */
 export interface Keychain extends RootKeys {
@@ -18,6 +19,8 @@ export interface Keychain extends RootKeys {
   begin(): Promise<void>;
   /** Nothing lies under the one before any more: it is forgotten, here and on disk. */
   end(): Promise<void>;
+  /** Each of them once more, for a backup; the caller destroys them. */
+  copies(): readonly HeldRootKey[];
   /** Zeroes all of them. */
   destroy(): void;
 }
@@ -85,6 +88,7 @@ export async function openKeychain(deps: KeychainDeps): Promise<Keychain> {
       await flushDirectory(dirname(path), files);
       for (const { key } of held.splice(0, held.length - 1)) key.destroy();
     },
+    copies: () => held.map(({ epoch, key }) => ({ epoch, key: copyOf(key, memory) })),
     destroy() {
       for (const { key } of held) key.destroy();
       first.sealingKey.destroy();

@@ -22,8 +22,8 @@ export async function makeKeyfile(path: string, memory: LockedMemory): Promise<S
 }
 
 /** The key of a key file. Refused when anyone but its owner may read it; what stands in a wrong one is not repeated. */
-export function readKeyfile(path: string, memory: LockedMemory): Secret {
-  const fd = openKeyfile(path);
+export function readKeyfile(path: string, memory: LockedMemory, setting = 'backends.file.keyfile_path'): Secret {
+  const fd = openKeyfile(path, setting);
   try {
     // The open file is asked, not the path: nobody can put another one there in between.
     const stats = fstatSync(fd);
@@ -40,10 +40,10 @@ export function readKeyfile(path: string, memory: LockedMemory): Secret {
   }
 }
 
-function openKeyfile(path: string): number {
+function openKeyfile(path: string, setting: string): number {
   try {
     return openSync(path, 'r');
   } catch (fault) {
-    throw new Error(`the key file ${path} cannot be read: put it in place, or say with backends.file.keyfile_path where it is`, { cause: fault });
+    throw new Error(`the key file ${path} cannot be read: put it in place, or say with ${setting} where it is`, { cause: fault });
   }
 }

@@ -13,6 +13,8 @@ export interface PassphraseSources {
   readonly fd?: number | undefined;
   /** `CREDENTIALS_DIRECTORY` of systemd. */
   readonly credentialsDirectory: string | undefined;
+  /** The setting that names the variable, for who forgot to set that. */
+  readonly setting?: string;
 }
 
 /** How a systemd credential with the passphrase is called (DESIGN §10). */
@@ -22,12 +24,12 @@ const NEWLINE = 0x0a;
 const RETURN = 0x0d;
 
 /** The passphrase from where the operator said, else from systemd; undefined when nobody gives one. */
-export function readPassphrase({ variable, environment, fd, credentialsDirectory }: PassphraseSources): Secret | undefined {
+export function readPassphrase({ variable, environment, fd, credentialsDirectory, setting = 'backends.file.passphrase_env' }: PassphraseSources): Secret | undefined {
   if (fd !== undefined) return passphraseOf(readFd(fd));
   if (variable !== undefined) {
     const text = environment[variable];
     // Whoever wrote the passphrase where its variable's name belongs must not find it in a log.
-    if (text === undefined || text === '') throw new Error('the variable that backends.file.passphrase_env names is not set');
+    if (text === undefined || text === '') throw new Error(`the variable that ${setting} names is not set`);
     return passphraseOf(Buffer.from(text));
   }
   const credential = credentialsDirectory === undefined ? undefined : join(credentialsDirectory, CREDENTIAL);

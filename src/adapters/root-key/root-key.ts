@@ -54,8 +54,8 @@ export interface OpenedRootKey {
 }
 
 /** The text of the file that keeps the root key of this instance. */
-export async function sealRootKey(rootKey: Secret, instanceId: string, opener: Opener, memory: LockedMemory): Promise<string> {
-  const header: Header = { v: 1, instance_id: instanceId, seal: opener.seal, ...(opener.seal === 'passphrase' && { kdf: newKdf(opener.kdf ?? 'argon2id') }) };
+export async function sealRootKey(rootKey: Secret, instanceId: string, opener: Opener, memory: LockedMemory, epoch = FIRST_EPOCH): Promise<string> {
+  const header: Header = { v: 1, instance_id: instanceId, ...(epoch !== FIRST_EPOCH && { epoch }), seal: opener.seal, ...(opener.seal === 'passphrase' && { kdf: newKdf(opener.kdf ?? 'argon2id') }) };
   const key = await sealingKeyOf(header, opener.secret, memory);
   try {
     return textOf(header, key, rootKey);

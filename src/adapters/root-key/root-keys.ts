@@ -36,3 +36,13 @@ export function rootKeysOf(held: readonly HeldRootKey[], instanceId: string, mem
     },
   };
 }
+
+/** Those of another instance or of before, to be moved under the newest of `own`. Epochs are random but the first, so `own` is to have one that is not among the others, unless it is the same key. */
+export function movingRootKeys(others: RootKeys, own: RootKeys): RootKeys {
+  const ownEpochs = own.epochs();
+  return {
+    epochs: () => [...others.epochs().filter((epoch) => !ownEpochs.includes(epoch)), ...ownEpochs],
+    current: own.current,
+    derive: (epoch, info) => own.derive(epoch, info) ?? others.derive(epoch, info),
+  };
+}

@@ -26,6 +26,11 @@ export function deriveKey(from: Secret, { info, instanceId }: KeyUse, memory: Lo
   return lockSecret(Buffer.from(hkdfSync('sha256', from.read(REVEAL), instanceId, info, KEY_BYTES)), memory);
 }
 
+/** The same secret once more, in locked memory of its own. */
+export function copyOf(secret: Secret, memory: LockedMemory): Secret {
+  return lockSecret(Buffer.from(secret.read(REVEAL)), memory);
+}
+
 /** Moves bytes into locked memory and zeroes where they were. */
 export function lockSecret(bytes: Buffer, memory: LockedMemory): Secret {
   const slot = memory.take(bytes.length);

@@ -1,3 +1,5 @@
+import type { DatabaseSync } from 'node:sqlite';
+import type { KeyRing } from './mac-keys.ts';
 import type { StoreFault } from '../../ports/key-store.ts';
 import type { RootKeys } from '../root-key/root-keys.ts';
 import { existsSync } from 'node:fs';
@@ -20,18 +22,23 @@ export interface Inspected {
  */
 export function inspectStore(directory: string, rootKeys: RootKeys | undefined): Inspected | undefined {
   const path = join(directory, DATABASE_NAME);
-  if (!existsSync(path)) return undefined;
+  return existsSync(path) ? inspectDatabase(path, rootKeys && createKeyRing(onTheirWay(rootKeys))) : undefined;
+}
+
+/** The same of a database file. */
+export function inspectDatabase(path: string, ring: KeyRing | undefined): Inspected {
+  let database: DatabaseSync | undefined;
   try {
-    const database = openForReading(path);
-    const ring = rootKeys && createKeyRing(onTheirWay(rootKeys));
+    database = openForReading(path);
     database.exec('BEGIN');
     const history = checkHistory(database, ring);
     const fault = compare(database, ring, history, scanRecords(database, ring)) ?? found(checkParts(database));
     const [records] = Object.values(database.prepare('SELECT count(*) FROM records').get() ?? {}) as [number?];
-    database.close();
     return { generation: history.generation, records: records ?? 0, fault };
   } catch (damage) {
     return { generation: 0, records: 0, fault: { what: `the database is damaged: ${damage instanceof Error ? damage.message : 'not an error'}`, kids: new Set() } };
+  } finally {
+    database?.close();
   }
 }
 

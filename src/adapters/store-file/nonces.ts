@@ -1,6 +1,7 @@
+import { LAST_NONCE } from '../../ports/key-store.ts';
+
 /** How far beyond the last nonce a caller may jump (DESIGN §3). */
 const NONCE_JUMP_MAX = 2n ** 32n;
-const NONCE_MAX = 2n ** 96n - 1n;
 /** Set aside at once: a crash skips at most so many. */
 const BLOCK = 2n ** 16n;
 /** AEAD versions whose counters stay in memory; one that goes skips what it had left. */
@@ -15,6 +16,7 @@ interface Counter {
 /** Counters of AEAD versions within what is set aside for them durably. */
 export interface NonceCounters {
   take(kid: string, asked: bigint | undefined): bigint | 'reserve' | undefined;
+  isSpent(kid: string): boolean;
   /** How far to set aside, so that the asked one, or the next, is among them. */
   endFor(kid: string, asked: bigint | undefined): bigint;
   /** Set aside on disk by now. */
@@ -42,20 +44,23 @@ export function createNonceCounters(reservedEnd: (kid: string) => bigint | undef
     take(kid, asked) {
       const counter = counterOf(kid);
       const next = asked ?? counter.last + 1n;
-      if (next <= counter.last || next - counter.last > NONCE_JUMP_MAX || next > NONCE_MAX) return undefined;
+      if (next <= counter.last || next - counter.last > NONCE_JUMP_MAX || next > LAST_NONCE) return undefined;
       if (next > counter.end) return 'reserve';
       counter.last = next;
       return next;
     },
+    isSpent: (kid) => counterOf(kid).last === LAST_NONCE,
     endFor(kid, asked) {
       const { last, end } = counterOf(kid);
       const from = asked !== undefined && asked > end ? asked : (last > end ? last : end);
       const wanted = from + BLOCK;
-      return wanted > NONCE_MAX ? NONCE_MAX : wanted;
+      return wanted > LAST_NONCE ? LAST_NONCE : wanted;
     },
     extend(kid, end) {
       const counter = counterOf(kid);
       if (end > counter.end) counter.end = end;
+      // All of them were set aside, so that none is given any more.
+      if (end === LAST_NONCE) counter.last = end;
     },
   };
 }

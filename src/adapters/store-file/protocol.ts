@@ -94,3 +94,16 @@ export interface Asked { readonly id: number; readonly call: WriterCall; readonl
 export type Answered = { readonly id: number; readonly result: unknown } | { readonly id: number; readonly fault: string };
 /** Before it answers: that the database is open, or why not; then what its history says. */
 export type FirstWords = { readonly opened: true } | { readonly unopened: string } | { readonly history: History };
+
+/** For the thread that copies the database. */
+export interface SnapshotOrder {
+  readonly from: string;
+  readonly to: string;
+  readonly keys: readonly KeyOnItsWay[];
+}
+
+/** What the copy holds. */
+export interface Snapshot {
+  readonly generation: number;
+  readonly records: number;
+}

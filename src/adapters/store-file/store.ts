@@ -5,7 +5,7 @@ import type { Processes } from '../audit-file/lock.ts';
 import type { RootKeys } from '../root-key/root-keys.ts';
 import type { KeyRing } from './mac-keys.ts';
 import type { Mutations } from './mutations.ts';
-import type { History } from './protocol.ts';
+import type { History, Snapshot } from './protocol.ts';
 import type { StoreThread } from './thread.ts';
 import type { OperationBody } from './wire.ts';
 import { existsSync } from 'node:fs';
@@ -20,6 +20,7 @@ import { createMutations } from './mutations.ts';
 import { createNonceCounters } from './nonces.ts';
 import { createReader } from './reader.ts';
 import { baseOf } from './record-name.ts';
+import { takeSnapshot } from './snapshot.ts';
 import { createStoredKeys } from './stored-keys.ts';
 import { startPartsCheck, startThread } from './thread.ts';
 import { scopeHashOf } from './wire.ts';
@@ -34,7 +35,10 @@ export interface FileStoreDeps {
   readonly processes: Processes;
 }
 
-export type FileStore = KeyStore & ResealableStore & Pick<Mutations, 'tick' | 'takeWriteFaults'>;
+export interface FileStore extends KeyStore, ResealableStore, Pick<Mutations, 'tick' | 'takeWriteFaults'> {
+  /** Copies the database as it stands to a new file, checked; nothing waits for it. */
+  snapshot(to: string, signal: AbortSignal): Promise<Snapshot>;
+}
 
 /** Key records in a SQLite database of one directory (docs/formats/store.md). Throws with what the operator has to do. */
 export async function openFileStore({ directory, mayCreate, processes, ...deps }: FileStoreDeps): Promise<FileStore> {
@@ -88,6 +92,7 @@ async function openLocked({ path, release, rootKeys, cacheKeysMax }: LockedDeps)
 
     takeNonce: async (kid, asked) => nonces.take(kid, asked),
     reserveNonces: mutations.reserveNonces,
+    isSpent: async (kid) => nonces.isSpent(kid),
     due: async (nowMs) => findings.reading(() => reader.due(nowMs)).filter(({ base }) => !findings.isBad(base)),
     generation: mutations.generation,
     intentsAbove: async (above) => findings.reading(() => reader.intentsAbove(above)),
@@ -95,6 +100,8 @@ async function openLocked({ path, release, rootKeys, cacheKeysMax }: LockedDeps)
     isReady: mutations.isReady,
     tick: mutations.tick,
     takeWriteFaults: mutations.takeWriteFaults,
+
+    snapshot: (to, signal) => takeSnapshot(path, to, rootKeys, signal),
 
     async beginEpoch() {
       const epoch = rootKeys.current();

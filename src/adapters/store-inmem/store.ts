@@ -1,11 +1,11 @@
 import type { KeyRecord } from '../../core/key/record.ts';
 import type { DueWork, KeyQuery, KeyStore, OperationRecord } from '../../ports/key-store.ts';
 import { currentVersion } from '../../core/key/record.ts';
+import { LAST_NONCE } from '../../ports/key-store.ts';
 import { canUse } from '../../core/key/lifecycle.ts';
 
 /** How far beyond the last nonce a caller may jump (DESIGN §3). */
 const NONCE_JUMP_MAX = 2n ** 32n;
-const NONCE_MAX = 2n ** 96n - 1n;
 
 /**
  * Key records in RAM, by base, and by tenant in the order of creation. Beside a log that outlives it, it counts its
@@ -79,15 +79,17 @@ export function createInmemStore({ firstGeneration = 0 }: { readonly firstGenera
     async takeNonce(kid, asked) {
       const last = nonces.get(kid) ?? 0n;
       const next = asked ?? last + 1n;
-      if (next <= last || next - last > NONCE_JUMP_MAX || next > NONCE_MAX) return undefined;
+      if (next <= last || next - last > NONCE_JUMP_MAX || next > LAST_NONCE) return undefined;
       nonces.set(kid, next);
       return next;
     },
 
     // Nothing outlives the process, so all that there are may be given out.
-    async reserveNonces() {
+    async reserveNonces(kid, asked) {
+      if (asked === LAST_NONCE) nonces.set(kid, LAST_NONCE);
       return generation;
     },
+    isSpent: async (kid) => nonces.get(kid) === LAST_NONCE,
 
     async due(nowMs) {
       return [...dated].flatMap((base) => dueOf(keys.get(base), nowMs));

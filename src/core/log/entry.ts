@@ -4,7 +4,7 @@ export type Op =
   | 'create' | 'patch' | 'rotate' | 'disable' | 'enable' | 'destroy' | 'restore'
   | 'sign' | 'verify' | 'wrap' | 'unwrap' | 'rewrap' | 'reload'
   // The log's own.
-  | 'log-keys' | 'anchor' | 'checkpoint-start' | 'refusals' | 'accept-clock' | 'rekey';
+  | 'log-keys' | 'anchor' | 'checkpoint-start' | 'refusals' | 'accept-clock' | 'rekey' | 'backup' | 'restore-backup';
 
 /** Who did it. Of the service itself only `via` is set. */
 export interface Actor {
