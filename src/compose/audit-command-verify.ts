@@ -1,6 +1,6 @@
 import type { LogVerdict } from '../adapters/audit-check/check-log.ts';
 import type { Known } from '../adapters/audit-check/check-known.ts';
-import type { Inspected } from '../adapters/store-file/inspect.ts';
+import type { Keychain } from '../adapters/root-key/keychain.ts';
 import type { Command, Io, Parsed } from '../cli/command.ts';
 import { availableParallelism } from 'node:os';
 import { resolve } from 'node:path';
@@ -15,9 +15,11 @@ import { readSmall } from '../cli/files.ts';
 import { flag } from '../cli/flags.ts';
 import { inEntries, startProgress } from '../cli/progress.ts';
 import { printable } from '../cli/printable.ts';
+import { createLockedMemory } from '../adapters/system/locked-memory.ts';
 import { formatRfc3339 } from '../core/time.ts';
 import { generationOf, inspectStore } from '../adapters/store-file/inspect.ts';
 import { configAbout, configOption, logDirectory, settingsWithDirectory } from './audit-command-directory.ts';
+import { openInstance } from './open-instance.ts';
 import { wholeFlag } from './audit-command-records.ts';
 
 const JOBS_DEFAULT_MAX = 4;
@@ -37,7 +39,7 @@ export const verifyLogCommand: Command = {
     ...pinAbout, jobs: `threads to share the work; one for each core when left out, ${JOBS_DEFAULT_MAX} at most`,
     from: 'entries below, in stretches of 65536, were checked before: they are taken by their hashes', archive: 'where audit prune has put what it took out of the log',
     'known-checkpoint': 'a checkpoint that was saved earlier: the log has to go on from it', anchor: 'the file of the log\'s anchor: the log may not be older',
-    'store-generation': 'the generation of the key store, which has to fit the log; left out, that of the store which the settings name, itself looked at without its keys', ...configAbout, json: 'print the verdict as JSON',
+    'store-generation': 'the generation of the key store, which has to fit the log; left out, that of the store which the settings name, itself looked at, and authenticated where the settings give the root key', ...configAbout, json: 'print the verdict as JSON',
   },
   async run(parsed, io) {
     const vkeys = await pinnedKeys(parsed, io);
@@ -45,8 +47,11 @@ export const verifyLogCommand: Command = {
     const archive = flag(parsed, 'archive');
     const fromIndex = wholeFlag(parsed, 'from') ?? 0;
     const jobs = jobsFrom(parsed);
-    const store = storeBeside(parsed, io);
-    const known = await knownFrom(parsed, io, store);
+    const sealedDir = sealedDirectory(parsed, io);
+    const store = await storeBeside(parsed, io, sealedDir);
+    // What of the store is at odds with itself says nothing of the log.
+    const beside = store === undefined || sealedDir === undefined || store.fault !== undefined ? undefined : { before: store.generation, now: () => generationOf(sealedDir) };
+    const known = await knownFrom(parsed, io, beside);
     const startMs = performance.now();
     const progress = createProgress(io);
     const verdict = await checkWholeLog({ directory, vkeys, fromIndex, jobs, known, onProgress: progress.to, ...(archive !== undefined && { archive: resolve(io.cwd, archive) }) });
@@ -54,9 +59,13 @@ export const verifyLogCommand: Command = {
 
     const missing = verdict.origin === undefined ? undefined : missingKind(vkeys, verdict.origin);
     if (missing !== undefined) remark(parsed, io, missing);
-    print(parsed, io, answerOf(verdict), () => textOf(verdict, (performance.now() - startMs) / 1000));
-    if (store?.fault !== undefined) remark(parsed, io, `the key store beside it is NOT as the service left it: ${printable(store.fault.what)}`);
-    return verdict.ok && store?.fault === undefined ? EXIT.ok : EXIT.invalid;
+    const ok = verdict.ok && store?.fault === undefined;
+    print(parsed, io, { ...answerOf(verdict), ok, ...(store && { store: { ok: store.fault === undefined, ...store } }) }, () => [
+      textOf(verdict, (performance.now() - startMs) / 1000),
+      ...(store === undefined || store.authenticated ? [] : ['  keys       looked at without the root key: a private part that was changed in place would not be seen']),
+      ...(store?.fault === undefined ? [] : [`the key store beside it is NOT as the service left it: ${printable(store.fault)}`]),
+    ].join('\n'));
+    return ok ? EXIT.ok : EXIT.invalid;
   },
 };
 
@@ -66,23 +75,42 @@ function jobsFrom(parsed: Parsed): number {
   return jobs;
 }
 
-/**
- * The key store that the settings name, looked at without its keys: its history, the digests of its records, its generation.
- * Where the directory of the log is named on the line, it is that log alone, unless settings are named too.
- */
-function storeBeside(parsed: Parsed, io: Io): (Pick<Inspected, 'fault'> & { readonly known?: Known['storeGeneration'] }) | undefined {
-  if (parsed.args.length > 0 && flag(parsed, 'config') === undefined) return undefined;
-  const { settings } = settingsWithDirectory(parsed, io);
-  if (settings['service.backend'] !== 'file' || settings['service.amnesia']) return undefined;
-  const directory = resolve(io.cwd, settings['backends.file.dir']);
-  const store = inspectStore(directory, undefined);
-  if (store === undefined || store.fault !== undefined) return store;
-  return { fault: undefined, known: { before: store.generation, now: () => generationOf(directory) } };
+/** The key store that the settings name: its history, the digests of its records, its generation. */
+interface StoreBeside {
+  readonly generation: number;
+  /** Held against the root key: else a private part that was changed in place is not seen. */
+  readonly authenticated: boolean;
+  readonly fault?: string;
 }
 
-async function knownFrom(parsed: Parsed, io: Io, store: ReturnType<typeof storeBeside>): Promise<Known> {
+/** Where the directory of the log is named on the line, it is that log alone, unless settings are named too. */
+async function storeBeside(parsed: Parsed, io: Io, directory: string | undefined): Promise<StoreBeside | undefined> {
+  if (directory === undefined || (parsed.args.length > 0 && flag(parsed, 'config') === undefined)) return undefined;
+  const rootKeys = await rootKeysIfGiven(parsed, io);
+  const { generation, fault } = inspectStore(directory, rootKeys) ?? { generation: 0, fault: undefined };
+  const isAuthenticated = rootKeys !== undefined;
+  rootKeys?.destroy();
+  return { generation, authenticated: isAuthenticated, ...(fault && { fault: fault.what }) };
+}
+
+function sealedDirectory(parsed: Parsed, io: Io): string | undefined {
+  const { settings } = settingsWithDirectory(parsed, io);
+  return settings['service.backend'] !== 'file' || settings['service.amnesia'] ? undefined : resolve(io.cwd, settings['backends.file.dir']);
+}
+
+/** An auditor has none; where the service's own settings are at hand, and what they name, the rows are authenticated too. */
+async function rootKeysIfGiven(parsed: Parsed, io: Io): Promise<Keychain | undefined> {
+  try {
+    const { rootKeys } = await openInstance({ config: settingsWithDirectory(parsed, io), memory: createLockedMemory(), environment: io.env, credentialsDirectory: io.env['CREDENTIALS_DIRECTORY'] });
+    return rootKeys;
+  } catch {
+    return undefined;
+  }
+}
+
+async function knownFrom(parsed: Parsed, io: Io, beside: Known['storeGeneration']): Promise<Known> {
   const [anchorPath, checkpointPath] = [flag(parsed, 'anchor'), flag(parsed, 'known-checkpoint')];
-  const storeGeneration = wholeFlag(parsed, 'store-generation') ?? store?.known;
+  const storeGeneration = wholeFlag(parsed, 'store-generation') ?? beside;
   const anchor = anchorPath === undefined ? undefined : readAnchorRecord(await readSmall(anchorPath, io));
   if (anchorPath !== undefined && anchor === undefined) throw new UsageError(`${anchorPath} is not the file of an anchor, or is damaged`);
   return {

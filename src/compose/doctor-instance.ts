@@ -15,6 +15,7 @@ import { openLogSigner } from '../adapters/log-keys/open.ts';
 import { generationOf, inspectStore } from '../adapters/store-file/inspect.ts';
 import { createLockedMemory } from '../adapters/system/locked-memory.ts';
 import { INSTANCE_FILES, openInstance } from './open-instance.ts';
+import { reasonOf } from '../core/reason.ts';
 
 const memory = createLockedMemory();
 
@@ -28,16 +29,16 @@ export async function examineInstance(config: Config, io: Io): Promise<readonly 
     return [{ name: 'root key', level: 'wrong', says: reasonOf(fault), advice: 'give what the service is given: the passphrase or the key file' }];
   }
   try {
-    const store = examineStore(config, io, instance);
-    return [{ name: 'root key', level: 'ok', says: 'it opens' }, ...store.findings, await examineLog(config, instance, store.generation)];
+    const sealedDir = resolve(io.cwd, config.settings['backends.file.dir']);
+    const store = examineStore(config.settings, sealedDir, instance);
+    return [{ name: 'root key', level: 'ok', says: 'it opens' }, ...store.findings, await examineLog(config, instance, store.generation, () => generationOf(sealedDir))];
   } finally {
     instance.rootKeys.destroy();
   }
 }
 
-function examineStore({ settings }: Config, io: Io, { rootKeys }: Instance): { readonly findings: readonly Finding[]; readonly generation: number | undefined } {
+function examineStore(settings: Config['settings'], directory: string, { rootKeys }: Instance): { readonly findings: readonly Finding[]; readonly generation: number | undefined } {
   if (settings['service.backend'] !== 'file') return { findings: [], generation: undefined };
-  const directory = resolve(io.cwd, settings['backends.file.dir']);
   const store = inspectStore(directory, rootKeys);
   const name = 'keys';
   if (store === undefined) return { findings: [{ name, level: 'wrong', says: `there is no store in ${directory}`, advice: 'put it back, or say with backends.file.dir where it is' }], generation: 0 };
@@ -45,7 +46,7 @@ function examineStore({ settings }: Config, io: Io, { rootKeys }: Instance): { r
   return { findings: [{ name, level: 'ok', says: `${store.records} versions, generation ${store.generation}` }], generation: store.generation };
 }
 
-async function examineLog({ settings }: Config, instance: Instance, storeGeneration: number | undefined): Promise<Finding> {
+async function examineLog({ settings }: Config, instance: Instance, storeGeneration: number | undefined, generationNow: () => number): Promise<Finding> {
   const name = 'log';
   try {
     const signatures = createSignaturePrimitives({ memory, gate: createPoolGate(1), publicKeys: createPublicKeyCache(1) });
@@ -53,13 +54,9 @@ async function examineLog({ settings }: Config, instance: Instance, storeGenerat
     const signer = await openLogSigner({ ...instance, file: durableFile(join(directory, INSTANCE_FILES.logKeys)), signatures, memory, keyOverlapMs: settings['audit.key_overlap'] });
     if (!existsSync(join(directory, 'checkpoint')) && storeGeneration === 0) return { name, level: 'ok', says: 'it has not begun' };
     const vkeys = signer.keys().flatMap(({ vkey }) => parseVkey(vkey) ?? []);
-    const { faults: [first], size } = await checkWholeLog({ directory, vkeys, jobs: 1, ...(storeGeneration !== undefined && { known: { storeGeneration: { before: storeGeneration, now: () => generationOf(settings['backends.file.dir']) } } }) });
+    const { faults: [first], size } = await checkWholeLog({ directory, vkeys, jobs: 1, ...(storeGeneration !== undefined && { known: { storeGeneration: { before: storeGeneration, now: generationNow } } }) });
     return first === undefined ? { name, level: 'ok', says: `${size} entries` } : { name, level: 'wrong', says: describeFault(first), advice: 'ron-kms audit verify tells all of it; docs/operations.md says what helps' };
   } catch (fault) {
     return { name, level: 'wrong', says: reasonOf(fault), advice: 'docs/operations.md says what helps' };
   }
-}
-
-function reasonOf(fault: unknown): string {
-  return fault instanceof Error ? fault.message : 'not an error';
 }

@@ -10,6 +10,7 @@ import { readIdentity } from '../adapters/log-keys/identity.ts';
 import { readKeyfile } from '../adapters/root-key/keyfile.ts';
 import { readPassphrase } from '../adapters/root-key/passphrase.ts';
 import { openKeychain } from '../adapters/root-key/keychain.ts';
+import { WrongOpener } from '../adapters/root-key/root-key.ts';
 
 /** What lies below `audit.dir` besides the log itself. */
 export const INSTANCE_FILES = { identity: 'identity.json', rootKey: 'root-key.json', logKeys: 'log-keys.json' } as const;
@@ -21,6 +22,19 @@ export interface Instance {
   readonly rootKeys: Keychain;
 }
 
+/** Somebody who may be asked for a passphrase. */
+export interface PassphraseTerminal {
+  /** Undefined where nobody sits. */
+  ask(): Promise<Secret | undefined>;
+  /** Said before a pause. */
+  say(text: string): void;
+  pause(ms: number): Promise<void>;
+}
+
+/** At a terminal; what comes from a variable or a file does not become right by waiting. */
+const TRIES = 3;
+const PAUSE_MS = 1000;
+
 export interface OpenInstanceDeps {
   readonly config: Config;
   readonly environment: Readonly<Record<string, string | undefined>>;
@@ -28,8 +42,7 @@ export interface OpenInstanceDeps {
   readonly memory: LockedMemory;
   /** Brings what the root key lies under up to date; who only looks changes nothing. */
   readonly isServing?: boolean;
-  /** Asks somebody at a terminal; undefined where nobody sits. */
-  readonly askPassphrase?: () => Promise<Secret | undefined>;
+  readonly terminal?: PassphraseTerminal;
 }
 
 /** Opens the root key of the instance in `audit.dir` with what the operator gives. Throws with what is missing or wrong. */
@@ -38,8 +51,24 @@ export async function openInstance(deps: OpenInstanceDeps): Promise<Instance> {
   const { instanceId } = await readIdentity(durableFile(join(settings['audit.dir'], INSTANCE_FILES.identity)));
   const expected = settings['service.instance_id'];
   if (expected !== undefined && expected !== instanceId) throw new Error(`audit.dir holds the log of ${instanceId}, and service.instance_id is ${expected}: one of the two is another service's`);
-  const opener = await openerFrom(settings, deps);
-  return openInstanceWith(opener, { directory: settings['audit.dir'], instanceId, memory }).finally(() => opener.secret.destroy());
+  for (let attempt = 1; ; attempt++) {
+    const { opener, isTyped } = await openerFrom(settings, deps);
+    try {
+      return await openInstanceWith(opener, { directory: settings['audit.dir'], instanceId, memory });
+    } catch (fault) {
+      if (!(fault instanceof WrongOpener) || !isTyped || attempt === TRIES) throw fault;
+      await waitAfter(attempt, fault, deps.terminal);
+    } finally {
+      opener.secret.destroy();
+    }
+  }
+}
+
+/** Each wait is twice the one before: who sits there and guesses gets tired, on top of what the KDF takes. */
+async function waitAfter(attempt: number, fault: Error, terminal: PassphraseTerminal | undefined): Promise<void> {
+  const waitMs = PAUSE_MS * 2 ** (attempt - 1);
+  terminal?.say(`${fault.message}; again in ${waitMs / 1000} s\n`);
+  await terminal?.pause(waitMs);
 }
 
 /** The same with an opener that stays the caller's. */
@@ -47,11 +76,12 @@ export async function openInstanceWith(opener: Opener, { directory, instanceId, 
   return { instanceId, rootKeys: await openKeychain({ path: join(directory, INSTANCE_FILES.rootKey), instanceId, opener, memory }) };
 }
 
-/** What the operator gives to open a root key with. Throws when nobody gives it. */
-export async function openerFrom(settings: Settings, { environment, credentialsDirectory, memory, askPassphrase, isServing = false }: OpenInstanceDeps): Promise<Opener> {
+/** What an operator gives to open a root key with, and whether it was typed. Throws when nobody gives it. */
+export async function openerFrom(settings: Settings, { environment, credentialsDirectory, memory, terminal, isServing = false }: OpenInstanceDeps): Promise<{ readonly opener: Opener; readonly isTyped: boolean }> {
   const keyfilePath = settings['backends.file.keyfile_path'];
-  if (settings['backends.file.seal'] === 'keyfile' && keyfilePath !== undefined) return { seal: 'keyfile', secret: readKeyfile(keyfilePath, memory) };
-  const passphrase = readPassphrase({ variable: settings['backends.file.passphrase_env'], fd: settings['backends.file.passphrase_fd'], environment, credentialsDirectory }) ?? await askPassphrase?.();
-  if (passphrase === undefined) throw new Error('the root key lies under a passphrase, and nobody gives it: set backends.file.passphrase_env or _fd, lend it as the systemd credential ron-kms.passphrase, or start it at a terminal');
-  return { seal: 'passphrase', secret: passphrase, ...(isServing && { kdf: settings['backends.file.kdf'] }) };
+  if (settings['backends.file.seal'] === 'keyfile' && keyfilePath !== undefined) return { opener: { seal: 'keyfile', secret: readKeyfile(keyfilePath, memory) }, isTyped: false };
+  const given = readPassphrase({ variable: settings['backends.file.passphrase_env'], fd: settings['backends.file.passphrase_fd'], environment, credentialsDirectory });
+  const secret = given ?? await terminal?.ask();
+  if (secret === undefined) throw new Error('the root key lies under a passphrase, and nobody gives it: set backends.file.passphrase_env or _fd, lend it as the systemd credential ron-kms.passphrase, or start it at a terminal');
+  return { opener: { seal: 'passphrase', secret, ...(isServing && { kdf: settings['backends.file.kdf'] }) }, isTyped: given === undefined };
 }

@@ -19,7 +19,7 @@ import { createPublicKeyCache } from '../adapters/crypto/public-key-cache.ts';
 import { createSignaturePrimitives } from '../adapters/crypto/signatures.ts';
 import { durableFile } from '../adapters/files/durable-file.ts';
 import { originOf, readIdentity } from '../adapters/log-keys/identity.ts';
-import { makeKeyfile } from '../adapters/root-key/keyfile.ts';
+import { makeKeyfile, readKeyfile } from '../adapters/root-key/keyfile.ts';
 import { passphraseOf } from '../adapters/root-key/passphrase.ts';
 import { rootKeysOf } from '../adapters/root-key/root-keys.ts';
 import { systemClock } from '../adapters/system/clock.ts';
@@ -38,6 +38,7 @@ import { formatRfc3339 } from '../core/time.ts';
 import { backupOpener } from './backup-opener.ts';
 import { newPassphrase } from './new-passphrase.ts';
 import { INSTANCE_FILES, openerFrom, openInstanceWith } from './open-instance.ts';
+import { passphraseTerminal } from './passphrase-terminal.ts';
 import { goOn, moveUnder, openStaged, renew, unpack } from './restore.ts';
 import { settleAround } from './restore-around.ts';
 import { standingOf } from './restore-standing.ts';
@@ -96,7 +97,7 @@ async function restore(parsed: Parsed, io: Io, plan: Plan): Promise<number> {
     }
     const hasLog = existsSync(join(plan.places.auditDir, INSTANCE_FILES.identity));
     if (hasLog) {
-      instance.opener = await openerFrom(plan.config.settings, { config: plan.config, environment: io.env, credentialsDirectory: io.env['CREDENTIALS_DIRECTORY'], memory, askPassphrase: askRootPassphrase });
+      instance.opener = (await openerFrom(plan.config.settings, { config: plan.config, environment: io.env, credentialsDirectory: io.env['CREDENTIALS_DIRECTORY'], memory, terminal: passphraseTerminal(io.err) })).opener;
       instance.opened = await openOwn(plan, backup, instance.opener, memory);
     }
     const standing = await look(deps, instance.opened, io);
@@ -147,11 +148,6 @@ async function askedFor(seal: Opener['seal']): Promise<Opener> {
   return { seal, secret: passphraseOf(typed) };
 }
 
-async function askRootPassphrase() {
-  const [typed] = await askHidden(['Passphrase of the root key: ']) ?? [];
-  return typed && passphraseOf(typed);
-}
-
 /** The instance that is there. Another one than the backup's is not overwritten, whatever is accepted. */
 async function openOwn({ places: { auditDir } }: Plan, { header }: OpenedBackup, opener: Opener, memory: LockedMemory): Promise<Instance> {
   const { instanceId } = await readIdentity(durableFile(join(auditDir, INSTANCE_FILES.identity)));
@@ -164,7 +160,7 @@ async function newOpener({ settings }: Config, io: Io, memory: LockedMemory): Pr
   const keyfile = settings['backends.file.keyfile_path'];
   if (settings['backends.file.seal'] === 'keyfile' && keyfile !== undefined) {
     if (!existsSync(resolve(io.cwd, keyfile))) return { seal: 'keyfile', secret: await makeKeyfile(resolve(io.cwd, keyfile), memory) };
-    return openerFrom(settings, { config: { settings } as Config, environment: io.env, credentialsDirectory: undefined, memory });
+    return { seal: 'keyfile', secret: readKeyfile(resolve(io.cwd, keyfile), memory) };
   }
   return { seal: 'passphrase', kdf: settings['backends.file.kdf'], secret: await newPassphrase({ variable: settings['backends.file.passphrase_env'], fd: settings['backends.file.passphrase_fd'] }, io) };
 }

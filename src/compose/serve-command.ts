@@ -1,13 +1,11 @@
 import type { Command, Io } from '../cli/command.ts';
 import type { RunningService } from './service.ts';
-import type { Secret } from '../core/secret.ts';
 import sonicBoom from 'sonic-boom';
-import { passphraseOf } from '../adapters/root-key/passphrase.ts';
-import { askHidden } from '../adapters/system/hidden-prompt.ts';
 import { createLogLines } from '../adapters/telemetry/log-lines.ts';
 import { EXIT } from '../cli/exit-codes.ts';
 import { settingAbout, settingOptions, settingsFrom } from '../cli/settings.ts';
 import { checkConfig } from '../config/check.ts';
+import { passphraseTerminal } from './passphrase-terminal.ts';
 import { startService } from './service.ts';
 
 export interface ServeDeps {
@@ -34,7 +32,7 @@ export function makeServeCommand({ stopped, version }: ServeDeps): Command {
       const config = settingsFrom(parsed, io);
       checkConfig(config);
       const log = openLog();
-      const service = await startService({ config, log: log.lines, version, environment: io.env, credentialsDirectory: io.env['CREDENTIALS_DIRECTORY'], askPassphrase });
+      const service = await startService({ config, log: log.lines, version, environment: io.env, credentialsDirectory: io.env['CREDENTIALS_DIRECTORY'], terminal: passphraseTerminal(io.err) });
       announce(service, parsed.flags['json'] === true, io);
       await stopped;
       await service.stop();
@@ -42,11 +40,6 @@ export function makeServeCommand({ stopped, version }: ServeDeps): Command {
       return EXIT.ok;
     },
   };
-}
-
-async function askPassphrase(): Promise<Secret | undefined> {
-  const [typed] = await askHidden(['Passphrase of the root key: ']) ?? [];
-  return typed && passphraseOf(typed);
 }
 
 /** Lines are written in blocks, a few times a second: a line per operation is not a system call each. */

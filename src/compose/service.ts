@@ -6,6 +6,7 @@ import type { Config } from '../config/load.ts';
 import type { Address } from '../config/kinds.ts';
 import type { Secret } from '../core/secret.ts';
 import type { Telemetry } from '../ports/telemetry.ts';
+import type { PassphraseTerminal } from './open-instance.ts';
 import type { OperationsConfig } from '../service/operations.ts';
 import type { LockedMemory } from '../adapters/system/locked-memory.ts';
 import { once } from 'node:events';
@@ -51,8 +52,8 @@ export interface ServiceDeps {
   readonly version: Readonly<Record<string, string>>;
   readonly environment: Readonly<Record<string, string | undefined>>;
   readonly credentialsDirectory: string | undefined;
-  /** Asks somebody at a terminal for the passphrase of the root key. */
-  readonly askPassphrase?: () => Promise<Secret | undefined>;
+  /** Who may be asked for the passphrase of the root key. */
+  readonly terminal?: PassphraseTerminal;
 }
 
 export interface RunningService {
@@ -74,7 +75,7 @@ const TICK_MS = 1000;
 const DRAIN_MS = 3000;
 
 /** Wires a service from its settings and opens its two listeners. Throws before anything listens when it cannot. */
-export async function startService({ config, log: logLines, version, environment, credentialsDirectory, askPassphrase }: ServiceDeps): Promise<RunningService> {
+export async function startService({ config, log: logLines, version, environment, credentialsDirectory, terminal }: ServiceDeps): Promise<RunningService> {
   const { settings } = config;
   const clock = systemClock;
   const random = createSystemRandom();
@@ -91,7 +92,7 @@ export async function startService({ config, log: logLines, version, environment
     kems: createKemPrimitives(publicKeyCache),
   };
   tryBackupOpener({ settings, environment, memory });
-  const instance = settings['service.amnesia'] ? undefined : await openInstance({ config, isServing: true, environment, credentialsDirectory, memory, ...(askPassphrase && { askPassphrase }) });
+  const instance = settings['service.amnesia'] ? undefined : await openInstance({ config, isServing: true, environment, credentialsDirectory, memory, ...(terminal && { terminal }) });
   const { log, signer, directory, anchor, anchorFault, takeWriteFaults, metrics: logMetrics } = await openAudit({ config, clock, random, memory, signatures: primitives.signatures, instance });
   const backend = await openBackend({ settings, parts: { primitives, memory }, rootKeys: instance?.rootKeys, loggedGeneration: log.lastGeneration() }).catch(async (fault: unknown) => {
     await log.stop().catch(() => undefined);

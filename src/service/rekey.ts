@@ -10,6 +10,7 @@ import { KmsError } from '../core/errors.ts';
 import { eventOf } from './call.ts';
 import { hashOfBody } from './mutate.ts';
 import { ownCall } from './own-changes.ts';
+import { reasonOf } from '../core/reason.ts';
 
 export interface RekeyDeps {
   readonly authorise: Authorise;
@@ -77,7 +78,7 @@ export function makeRekey({ authorise, audit, clock, move, report: { telemetry, 
   /** One at a time; what fails is tried again with the next tick. */
   const goOn = (own: RootKeyMove): void => {
     running ??= run(own)
-      .catch((fault: unknown) => telemetry.event('error', 'rekey_failed', { why: fault instanceof Error ? fault.message : 'not an error' }))
+      .catch((fault: unknown) => telemetry.event('error', 'rekey_failed', { why: reasonOf(fault) }))
       .finally(() => { running = undefined; });
   };
 

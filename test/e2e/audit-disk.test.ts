@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process';
-import { chmodSync, chownSync, closeSync, mkdirSync, mkdtempSync, openSync, readdirSync, rmSync, writeSync } from 'node:fs';
+import { chmodSync, chownSync, mkdirSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, describe, expect, test } from 'vitest';
@@ -8,6 +8,7 @@ import type { Serving } from '../harness/service.ts';
 import { checkReceipt } from '../../client/src/index.ts';
 import { checkWholeLog } from '../../src/adapters/audit-check/check-log.ts';
 import { counterOf, DIGEST, endInstances, initInstance, OPERATOR, readinessOf, receiptOf, untilReady } from '../harness/file-service.ts';
+import { fill } from '../harness/full-disk.ts';
 import { eventually } from '../harness/poll.ts';
 import { call, createKey } from '../harness/service.ts';
 
@@ -51,22 +52,6 @@ async function begin(service: Serving): Promise<Work> {
   const { kid } = await createKey(service) as { kid: string };
   const { body: { sigs } } = await call(service, 'POST', '/sign', { kid, payload_b3: DIGEST });
   return { kid, sigs };
-}
-
-/** Writes until there is no room. */
-function fill(path: string): void {
-  const file = openSync(path, 'a');
-  try {
-    for (const bytes of [Buffer.alloc(65_536), Buffer.alloc(4096), Buffer.alloc(1)]) {
-      try {
-        for (;;) writeSync(file, bytes);
-      } catch {
-        // Full for pieces of this size.
-      }
-    }
-  } finally {
-    closeSync(file);
-  }
 }
 
 async function expectNoEntries(service: Serving, { kid, sigs }: Work): Promise<void> {

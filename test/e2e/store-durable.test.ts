@@ -1,4 +1,4 @@
-import { chmodSync, chownSync, closeSync, cpSync, mkdirSync, mkdtempSync, openSync, readdirSync, readFileSync, rmSync, unlinkSync, writeSync } from 'node:fs';
+import { chmodSync, chownSync, cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, unlinkSync } from 'node:fs';
 import { spawnSync } from 'node:child_process';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -8,6 +8,7 @@ import type { Serving } from '../harness/service.ts';
 import { checkWholeLog } from '../../src/adapters/audit-check/check-log.ts';
 import { parseEnvelope } from '../../src/core/envelope/envelope.ts';
 import { DIGEST, endInstances, initInstance, OPERATOR, readinessOf, untilReady } from '../harness/file-service.ts';
+import { fill } from '../harness/full-disk.ts';
 import { eventually } from '../harness/poll.ts';
 import { call, createKey } from '../harness/service.ts';
 import { tamper } from '../harness/stored-keys.ts';
@@ -216,19 +217,3 @@ test('a wrong passphrase is refused with a clear word, and nothing is touched', 
   expect(await instance.startRefused({ env: { KMS_TEST_WORDS: 'otter lantern quartz meadows' } })).toMatch(/wrong passphrase/);
   expect(readFileSync(join(instance.sealedDir, 'keys.db')).equals(before)).toBe(true);
 });
-
-/** Writes until there is no room. */
-function fill(path: string): void {
-  const file = openSync(path, 'a');
-  try {
-    for (const bytes of [Buffer.alloc(65_536), Buffer.alloc(4096), Buffer.alloc(1)]) {
-      try {
-        for (;;) writeSync(file, bytes);
-      } catch {
-        // Full for pieces of this size.
-      }
-    }
-  } finally {
-    closeSync(file);
-  }
-}

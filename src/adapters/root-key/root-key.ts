@@ -32,6 +32,11 @@ interface RootKeyFile extends Sealed {
   readonly kdf?: Kdf;
 }
 
+/** What was given opens another root key, or none. */
+export class WrongOpener extends Error {
+  override readonly name = 'WrongOpener';
+}
+
 type Header = Omit<RootKeyFile, keyof Sealed>;
 
 const EPOCH = /^[0-9a-f]{16}$/;
@@ -93,7 +98,7 @@ export async function openRootKeyFile(bytes: Buffer, instanceId: string, opener:
   const { epoch = FIRST_EPOCH, ...rest } = header;
   if (rootKey !== undefined) return { rootKey, epoch, header: rest, sealingKey };
   if (!isAlike) sealingKey.destroy();
-  throw new Error(`the root key does not open: this is the wrong ${opener.seal}, or root-key.json was changed`);
+  throw new WrongOpener(`the root key does not open: this is the wrong ${opener.seal}, or root-key.json was changed`);
 }
 
 /** As `openRootKeyFile`, for who needs the key alone. */

@@ -2,6 +2,7 @@ import type { StoreFault } from '../../ports/key-store.ts';
 import { KmsError } from '../../core/errors.ts';
 import { ChangedRow } from './reader.ts';
 import { baseOf } from './record-name.ts';
+import { reasonOf } from '../../core/reason.ts';
 
 /** What was found not to be as the service left it, at the start and since. The first finding is told, and stays. */
 export interface Findings {
@@ -37,7 +38,7 @@ export function createFindings(first: StoreFault | undefined): Findings {
       try {
         return read();
       } catch (found) {
-        const what = found instanceof Error ? found.message : 'not an error';
+        const what = reasonOf(found);
         add(found instanceof ChangedRow ? { what, kids: new Set([found.kid]) } : { what: `the database is damaged: ${what}`, kids: new Set() });
         throw unavailable(NOT_AS_LEFT);
       }

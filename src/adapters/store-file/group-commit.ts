@@ -1,5 +1,6 @@
 import type { WireGroup, WireMutation } from './protocol.ts';
 import { KmsError } from '../../core/errors.ts';
+import { reasonOf } from '../../core/reason.ts';
 
 /** Mutations as they wait: all that come while a group is on its way to the disk are the next group. */
 export interface GroupCommit {
@@ -38,7 +39,7 @@ export function createGroupCommit({ write, truncate, expiredBefore, onFailed }: 
     isWhole = false;
     // Those behind it stand on generations that never were.
     const all = [...group, ...waiting.splice(0)];
-    onFailed(fault instanceof Error ? fault.message : 'not an error');
+    onFailed(reasonOf(fault));
     for (const { reject } of all) reject(new KmsError('StoreUnavailable', { hint: 'the key store takes no changes; /readyz says more' }));
   };
 

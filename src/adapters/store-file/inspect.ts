@@ -9,6 +9,7 @@ import { checkParts } from './check-parts.ts';
 import { compare, faultOf, scanRecords } from './check-records.ts';
 import { DATABASE_NAME, openForReading } from './database.ts';
 import { createKeyRing, onTheirWay } from './mac-keys.ts';
+import { reasonOf } from '../../core/reason.ts';
 
 export interface Inspected {
   readonly generation: number;
@@ -36,7 +37,7 @@ export function inspectDatabase(path: string, ring: KeyRing | undefined): Inspec
     const [records] = Object.values(database.prepare('SELECT count(*) FROM records').get() ?? {}) as [number?];
     return { generation: history.generation, records: records ?? 0, fault };
   } catch (damage) {
-    return { generation: 0, records: 0, fault: { what: `the database is damaged: ${damage instanceof Error ? damage.message : 'not an error'}`, kids: new Set() } };
+    return { generation: 0, records: 0, fault: { what: `the database is damaged: ${reasonOf(damage)}`, kids: new Set() } };
   } finally {
     database?.close();
   }

@@ -4,6 +4,7 @@ import { platform, setPriority } from 'node:os';
 import { parentPort, workerData } from 'node:worker_threads';
 import { checkParts } from './check-parts.ts';
 import { openForReading } from './database.ts';
+import { reasonOf } from '../../core/reason.ts';
 
 const NICE = 19;
 
@@ -17,7 +18,7 @@ function findingsOf(path: string): readonly Finding[] {
     database.close();
     return findings;
   } catch (fault) {
-    return [{ what: `the database is damaged: ${fault instanceof Error ? fault.message : 'not an error'}` }];
+    return [{ what: `the database is damaged: ${reasonOf(fault)}` }];
   }
 }
 

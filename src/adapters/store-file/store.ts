@@ -24,6 +24,7 @@ import { takeSnapshot } from './snapshot.ts';
 import { createStoredKeys } from './stored-keys.ts';
 import { startPartsCheck, startThread } from './thread.ts';
 import { scopeHashOf } from './wire.ts';
+import { reasonOf } from '../../core/reason.ts';
 
 export interface FileStoreDeps {
   readonly directory: string;
@@ -51,7 +52,7 @@ export async function openFileStore({ directory, mayCreate, processes, ...deps }
     return await openLocked({ path, release, ...deps });
   } catch (fault) {
     await release();
-    throw new Error(`${path} cannot be opened: ${fault instanceof Error ? fault.message : 'not an error'}; nothing was changed in it`, { cause: fault });
+    throw new Error(`${path} cannot be opened: ${reasonOf(fault)}; nothing was changed in it`, { cause: fault });
   }
 }
 
@@ -142,6 +143,6 @@ async function check(thread: StoreThread, database: DatabaseSync, ring: KeyRing)
     return { found: compare(database, ring, history, scan), history };
   } catch (damage) {
     const history = await thread.history;
-    return { found: { what: `the database is damaged: ${damage instanceof Error ? damage.message : 'not an error'}`, kids: new Set() }, history };
+    return { found: { what: `the database is damaged: ${reasonOf(damage)}`, kids: new Set() }, history };
   }
 }

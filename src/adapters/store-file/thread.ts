@@ -1,5 +1,6 @@
 import type { Answered, Asked, Finding, FirstWords, History, WorkerOrder, WriterCall, WriterCalls } from './protocol.ts';
 import { Worker } from 'node:worker_threads';
+import { reasonOf } from '../../core/reason.ts';
 
 /** The store's thread, as the one that serves sees it. */
 export interface StoreThread {
@@ -48,7 +49,7 @@ export async function startThread(order: WorkerOrder): Promise<StoreThread> {
       else one?.resolve(message.result);
     }
   });
-  worker.once('error', (fault) => end(`the store's thread failed: ${fault instanceof Error ? fault.message : 'not an error'}`));
+  worker.once('error', (fault) => end(`the store's thread failed: ${reasonOf(fault)}`));
   worker.once('exit', () => end('the store\'s thread has ended'));
 
   const ask: StoreThread['ask'] = (call, ...args) => new Promise((resolve, reject) => {
@@ -76,7 +77,7 @@ export function startPartsCheck(path: string, tell: (findings: readonly Finding[
   worker.once('message', (findings: readonly Finding[]) => {
     if (findings.length > 0) tell(findings);
   });
-  worker.once('error', (fault) => tell([{ what: `the store could not be checked: ${fault instanceof Error ? fault.message : 'not an error'}` }]));
+  worker.once('error', (fault) => tell([{ what: `the store could not be checked: ${reasonOf(fault)}` }]));
   return {
     async stop() {
       await worker.terminate();

@@ -9,6 +9,7 @@ import { checkHistory } from './check-history.ts';
 import { openForWriting, prepare } from './database.ts';
 import { createKeyRing } from './mac-keys.ts';
 import { createWriter } from './writer.ts';
+import { reasonOf } from '../../core/reason.ts';
 
 const { path, keys, epoch } = workerData as WorkerOrder;
 
@@ -43,7 +44,7 @@ function readHistory(database: DatabaseSync, ring: KeyRing): History & { readonl
   try {
     return checkHistory(database, ring);
   } catch (fault) {
-    return { generation: 0, chain: FIRST_CHAIN, generations: new Float64Array(0), digests: new Uint8Array(0), nonces: new Map(), isWhole: false, findings: [{ what: `the database is damaged: ${messageOf(fault)}` }] };
+    return { generation: 0, chain: FIRST_CHAIN, generations: new Float64Array(0), digests: new Uint8Array(0), nonces: new Map(), isWhole: false, findings: [{ what: `the database is damaged: ${reasonOf(fault)}` }] };
   }
 }
 
@@ -53,19 +54,15 @@ function serve(writer: Writer, database: DatabaseSync): void {
     try {
       tell({ id, result: (calls[call] as (...given: readonly unknown[]) => unknown)(...args) });
     } catch (fault) {
-      tell({ id, fault: messageOf(fault) });
+      tell({ id, fault: reasonOf(fault) });
     }
     if (call === 'close') parentPort?.close();
   });
 }
 
-function messageOf(fault: unknown): string {
-  return fault instanceof Error ? fault.message : 'not an error';
-}
-
 try {
   start();
 } catch (fault) {
-  tell({ unopened: messageOf(fault) });
+  tell({ unopened: reasonOf(fault) });
   parentPort?.close();
 }

@@ -1,0 +1,18 @@
+import type { PassphraseTerminal } from './open-instance.ts';
+import { setTimeout as pause } from 'node:timers/promises';
+import { passphraseOf } from '../adapters/root-key/passphrase.ts';
+import { askHidden } from '../adapters/system/hidden-prompt.ts';
+
+/** Whoever sits where this process was started. */
+export function passphraseTerminal(say: (text: string) => void): PassphraseTerminal {
+  return {
+    async ask() {
+      const [typed] = await askHidden(['Passphrase of the root key: ']) ?? [];
+      return typed && passphraseOf(typed);
+    },
+    say,
+    pause: async (ms) => {
+      await pause(ms);
+    },
+  };
+}
