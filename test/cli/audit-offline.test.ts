@@ -72,7 +72,7 @@ describe('audit verify', () => {
 
   test('finds the directory by the settings', async () => {
     mkdirSync(at('home'));
-    writeFileSync(at('home/kms.toml'), `[audit]\ndir = "${at('log')}"\n`);
+    writeFileSync(at('home/kms.toml'), `[service]\nbackend = "inmem"\n[audit]\ndir = "${at('log')}"\n`);
     expect((await audit('verify --keys ../log.keys', { cwd: at('home') })).code).toBe(0);
     expect((await audit('verify --keys log.keys --config home/kms.toml')).code).toBe(0);
     expect(await audit('verify --keys log.keys')).toMatchObject({ code: 2, err: expect.stringContaining('there is no directory') });
