@@ -1,7 +1,7 @@
 import type { KeyObject } from 'node:crypto';
 import type { KemName } from '../../core/algorithm/table.ts';
 import type { PublicKeyCache } from './public-key-cache.ts';
-import { createHash, createPrivateKey, createPublicKey, decapsulate, diffieHellman, encapsulate, generateKeyPairSync } from 'node:crypto';
+import { createPrivateKey, createPublicKey, decapsulate, diffieHellman, encapsulate, generateKeyPairSync, hash, secureHeapUsed } from 'node:crypto';
 
 /** A private KEM key in use. */
 export interface Decapsulator {
@@ -23,13 +23,17 @@ const ML_KEM_768_ENC = 1088;
 const ML_KEM_SEED = 64;
 const X25519_SEED = 32;
 const XWING_LABEL = Buffer.from('\\.//^\\', 'latin1');
+/** What stands before the 32 bytes of an X25519 private key in PKCS #8 (RFC 8410 §7). */
+const X25519_PKCS8 = Buffer.from('302e020100300506032b656e04220420', 'hex');
+/** The rest is for what OpenSSL needs while it works: without it, nothing could be wrapped. */
+const SECURE_HEAP_FOR_KEYS = 0.75;
 
 export function createKemPrimitives(publicKeys: PublicKeyCache): Readonly<Record<KemName, KemPrimitive>> {
   /** FIPS 203 for ML-KEM, DHKEM(X25519, HKDF-SHA256) of RFC 9180 §4.1 for X25519: both OpenSSL's own. */
-  const native = (type: 'x25519' | 'ml-kem-768' | 'ml-kem-1024', seedFormat: 'raw-private' | 'raw-seed', seedBytes: number): KemPrimitive => ({
+  const native = (type: 'x25519' | MlKem, seedBytes: number): KemPrimitive => ({
     seedBytes,
     fromSeed(seed) {
-      const key = createPrivateKey({ key: seed, format: seedFormat, asymmetricKeyType: type });
+      const key = type === 'x25519' ? x25519PrivateKey(seed) : mlKemPrivateKey(seed, type);
       return { publicBytes: rawPublic(key), decapsulate: (enc) => orUndefined(() => decapsulate(key, enc)) };
     },
     encapsulate(publicBytes) {
@@ -42,9 +46,10 @@ export function createKemPrimitives(publicKeys: PublicKeyCache): Readonly<Record
   const xWing: KemPrimitive = {
     seedBytes: 32,
     fromSeed(seed) {
-      const expanded = createHash('shake256', { outputLength: ML_KEM_SEED + X25519_SEED }).update(seed).digest();
-      const mlKemKey = createPrivateKey({ key: expanded.subarray(0, ML_KEM_SEED), format: 'raw-seed', asymmetricKeyType: 'ml-kem-768' });
-      const x25519Key = createPrivateKey({ key: expanded.subarray(ML_KEM_SEED), format: 'raw-private', asymmetricKeyType: 'x25519' });
+      // In one call: a hash object would keep the seed until it is collected.
+      const expanded = hash('shake256', seed, { outputEncoding: 'buffer', outputLength: ML_KEM_SEED + X25519_SEED });
+      const mlKemKey = mlKemPrivateKey(expanded.subarray(0, ML_KEM_SEED), 'ml-kem-768');
+      const x25519Key = x25519PrivateKey(expanded.subarray(ML_KEM_SEED));
       expanded.fill(0);
       const x25519Public = rawPublic(x25519Key);
       return {
@@ -71,18 +76,37 @@ export function createKemPrimitives(publicKeys: PublicKeyCache): Readonly<Record
   };
 
   return {
-    X25519: native('x25519', 'raw-private', X25519_SEED),
-    'ML-KEM-768': native('ml-kem-768', 'raw-seed', ML_KEM_SEED),
-    'ML-KEM-1024': native('ml-kem-1024', 'raw-seed', ML_KEM_SEED),
+    X25519: native('x25519', X25519_SEED),
+    'ML-KEM-768': native('ml-kem-768', ML_KEM_SEED),
+    'ML-KEM-1024': native('ml-kem-1024', ML_KEM_SEED),
     'X-Wing': xWing,
   };
 }
 
+type MlKem = 'ml-kem-768' | 'ml-kem-1024';
+
+/** On OpenSSL's ordinary heap: it has no other way in for them. */
+function mlKemPrivateKey(seed: Buffer, type: MlKem): KeyObject {
+  return createPrivateKey({ key: seed, format: 'raw-seed', asymmetricKeyType: type });
+}
+
+/** On OpenSSL's secure heap, as long as there is room: read as PKCS #8 it gets there, as raw bytes it does not. */
+function x25519PrivateKey(seed: Buffer): KeyObject {
+  const { total, used } = secureHeapUsed() ?? { total: 0, used: 0 };
+  if (used >= total * SECURE_HEAP_FOR_KEYS) return createPrivateKey({ key: seed, format: 'raw-private', asymmetricKeyType: 'x25519' });
+  const der = Buffer.concat([X25519_PKCS8, seed]);
+  try {
+    return createPrivateKey({ key: der, format: 'der', type: 'pkcs8' });
+  } finally {
+    der.fill(0);
+  }
+}
+
 /** The X-Wing combiner (§5.3); zeroes both secrets. */
 function combine(mlKemSecret: Buffer, x25519Secret: Buffer, x25519Enc: Buffer, x25519Public: Buffer): Buffer {
-  const secret = createHash('sha3-256').update(mlKemSecret).update(x25519Secret).update(x25519Enc).update(x25519Public).update(XWING_LABEL).digest();
-  mlKemSecret.fill(0);
-  x25519Secret.fill(0);
+  const all = Buffer.concat([mlKemSecret, x25519Secret, x25519Enc, x25519Public, XWING_LABEL]);
+  const secret = hash('sha3-256', all, 'buffer');
+  for (const bytes of [mlKemSecret, x25519Secret, all]) bytes.fill(0);
   return secret;
 }
 
