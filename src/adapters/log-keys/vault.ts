@@ -131,6 +131,8 @@ export function createVault({ file, instanceId, rootKeys, memory }: VaultDeps): 
       const { sets, prepared, state_key: stateKey } = content as unknown as LogKeysFile;
       const state = stateKey && open(own.seeds, stateKey, stateAad, memory);
       if (stateKey !== undefined && state === undefined) throw new Error('a key in log-keys.json does not open: it was moved from another log');
+      destroyAll(keys);
+      if (state !== undefined) own.state.destroy();
       keys = { ...own, state: state ?? own.state };
       sealedStateKey = stateKey;
       return { sets, ...(prepared && { prepared }) };
@@ -138,7 +140,10 @@ export function createVault({ file, instanceId, rootKeys, memory }: VaultDeps): 
 
     async move(state) {
       if (keys.epoch === rootKeys.current()) return state;
-      const next = { ...keysOf(rootKeys.current()), state: keys.state };
+      const derived = keysOf(rootKeys.current());
+      // What it authenticates elsewhere stays as it is.
+      derived.state.destroy();
+      const next = { ...derived, state: keys.state };
       const moved = (set: StoredSet): StoredSet => ({
         ...set,
         keys: set.keys.map((key) => {
@@ -167,6 +172,10 @@ interface EpochKeys {
   readonly seeds: Secret;
   readonly content: Secret;
   readonly state: Secret;
+}
+
+function destroyAll({ seeds, content, state }: EpochKeys): void {
+  for (const key of [seeds, content, state]) key.destroy();
 }
 
 function macOf(content: object, { content: key }: EpochKeys): Buffer {
