@@ -24,7 +24,7 @@ declare module 'sodium-native' {
     crypto_secretstream_xchacha20poly1305_push(state: Buffer, ciphertext: Buffer, plaintext: Buffer, associated: Buffer | null, tag: number): number;
     crypto_secretstream_xchacha20poly1305_init_pull(state: Buffer, header: Buffer, key: Buffer): void;
     crypto_secretstream_xchacha20poly1305_pull(state: Buffer, plaintext: Buffer, tag: Buffer, ciphertext: Buffer, associated: Buffer | null): number;
-    crypto_pwhash_async(out: Uint8Array, password: Uint8Array, salt: Uint8Array, passes: number, memoryBytes: number, alg: number): Promise<void>;
+    crypto_pwhash(out: Uint8Array, password: Uint8Array, salt: Uint8Array, passes: number, memoryBytes: number, alg: number): void;
   }
   const sodium: Sodium;
   export default sodium;

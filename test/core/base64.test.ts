@@ -1,6 +1,6 @@
 import * as fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { decodeBase64, decodeBase64Url } from '../../src/core/base64.ts';
+import { decodeBase64, decodeBase64Into, decodeBase64Url } from '../../src/core/base64.ts';
 
 const bytes = fc.uint8Array({ maxLength: 100 }).map((array) => Buffer.from(array));
 
@@ -9,6 +9,19 @@ test('bytes come back from their base64 and from their base64url', () => {
     expect(decodeBase64(original.toString('base64'))).toEqual(original);
     expect(decodeBase64Url(original.toString('base64url'))).toEqual(original);
   }));
+});
+
+test('into memory that is there, without a string: the same bytes, and nothing but base64 of as many', () => {
+  fc.assert(fc.property(bytes, (original) => {
+    const into = Buffer.alloc(original.length);
+    expect([decodeBase64Into(into, Buffer.from(original.toString('base64'))), into]).toEqual([true, original]);
+    expect(decodeBase64Into(Buffer.alloc(original.length + 3), Buffer.from(original.toString('base64')))).toBe(false);
+  }));
+  const text = fc.string({ unit: fc.constantFrom(...'AQgw+/-_=zZ09 \n'.split('')), maxLength: 12 });
+  fc.assert(fc.property(text, fc.nat(9), (candidate, length) => {
+    const into = Buffer.alloc(length);
+    if (decodeBase64Into(into, Buffer.from(candidate))) expect(into.toString('base64')).toBe(candidate);
+  }), { numRuns: 2000 });
 });
 
 test('equal bytes have one text: a text that decodes is the one its bytes are written as', () => {

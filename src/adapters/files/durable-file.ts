@@ -31,11 +31,12 @@ export async function replaceDurably(path: string, bytes: Buffer, files: FileLay
 }
 
 /** Makes a private file, durable when it returns; `EEXIST` when something has the name already. */
-export async function createDurably(path: string, content: string | Uint8Array): Promise<void> {
+export async function createDurably(path: string, content: string | Buffer): Promise<void> {
   const fd = nodeFiles.open(path, 'wx');
   await leavingNothing(nodeFiles, path, async () => {
     try {
-      nodeFiles.write(fd, Buffer.from(content));
+      // Bytes are written as they are: a copy of a key would stay behind.
+      nodeFiles.write(fd, typeof content === 'string' ? Buffer.from(content) : content);
       await nodeFiles.flush(fd);
     } finally {
       nodeFiles.close(fd);

@@ -33,18 +33,21 @@ interface KdfRow<K extends Kdf> {
   readonly least: Omit<K, 'salt_b64'>;
   /** Whether these are its parameters, none too small to keep a guesser out or too large for a machine: a changed file must not take it down. */
   isWithin(given: Record<string, unknown>): boolean;
-  /** 32 bytes, in locked memory. On a thread of the pool: it takes a tenth of a second and more. */
+  /** 32 bytes, in locked memory. It takes a tenth of a second and more. */
   derive(passphrase: Buffer, kdf: K, memory: LockedMemory): Promise<Secret>;
 }
 
 const SALT_BYTES = 16;
 const MIB = 1024 ** 2;
+/** Once more, as small as it can be and of nothing: it puts its own where the run before left the key on the stack. */
+const OVERWRITING = { into: Buffer.alloc(KEY_BYTES), from: Buffer.from('nothing'), passes: 1, bytes: 8192 } as const;
 const scryptAsync = promisify<Buffer, Buffer, number, { N: number; r: number; p: number; maxmem: number }, Buffer>(scrypt);
 
 const rows: { readonly [N in KdfName]: KdfRow<Extract<Kdf, { alg: N }>> } = {
   /**
    * Memory and passes of the second recommendation of RFC 9106 §4. Of lanes libsodium has one: a guess costs as much, and cannot be
-   * spread over cores. Not OpenSSL's: that one takes its memory from the secure heap, which is there and far too small.
+   * spread over cores. Not OpenSSL's: that one takes its memory from the secure heap, which is there and far too small. Not on a
+   * thread of the pool, on whose stack the key would lie until something else is deep enough there.
    */
   argon2id: {
     least: { alg: 'argon2id', memory_kib: 65_536, passes: 3, parallelism: 1 },
@@ -52,7 +55,8 @@ const rows: { readonly [N in KdfName]: KdfRow<Extract<Kdf, { alg: N }>> } = {
     async derive(passphrase, { memory_kib: memoryKiB, passes, salt_b64: salt }, memory) {
       const key = memory.take(KEY_BYTES);
       try {
-        await sodium.crypto_pwhash_async(key, passphrase, Buffer.from(salt, 'base64'), passes, memoryKiB * 1024, sodium.crypto_pwhash_ALG_ARGON2ID13);
+        const runs = [{ into: key, from: passphrase, passes, bytes: memoryKiB * 1024 }, OVERWRITING];
+        for (const { into, from, passes: times, bytes } of runs) sodium.crypto_pwhash(into, from, Buffer.from(salt, 'base64'), times, bytes, sodium.crypto_pwhash_ALG_ARGON2ID13);
       } catch (fault) {
         memory.give(key);
         throw new Error(`argon2id did not run: it needs ${Math.ceil(memoryKiB / 1024)} MiB of memory`, { cause: fault });

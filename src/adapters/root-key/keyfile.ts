@@ -1,12 +1,13 @@
 import type { LockedMemory } from '../system/locked-memory.ts';
 import { randomBytes } from 'node:crypto';
 import { closeSync, fstatSync, openSync, readFileSync } from 'node:fs';
-import type { Secret } from '../../core/secret.ts';
+import { decodeBase64Into } from '../../core/base64.ts';
+import { Secret } from '../../core/secret.ts';
 import { createDurably } from '../files/durable-file.ts';
 import { KEY_BYTES, lockSecret } from './sealing.ts';
 
 const OTHERS = 0o077;
-const TEXT = /^[A-Za-z0-9+/]{43}=\n?$/;
+const NEWLINE = 0x0a;
 
 /** A new key file: 32 random bytes as base64, for its owner alone. `EEXIST` when the name is taken. */
 export async function makeKeyfile(path: string, memory: LockedMemory): Promise<Secret> {
@@ -30,11 +31,12 @@ export function readKeyfile(path: string, memory: LockedMemory, setting = 'backe
     if (!stats.isFile()) throw new Error(`the key file ${path} is not a file`);
     if ((stats.mode & OTHERS) !== 0) throw new Error(`others may read the key file ${path}: chmod 600 it, and think of the key as known to them`);
     const bytes = readFileSync(fd);
-    const text = bytes.toString('latin1');
+    const slot = memory.take(KEY_BYTES);
+    const isKey = decodeBase64Into(slot, bytes.at(-1) === NEWLINE ? bytes.subarray(0, -1) : bytes);
     bytes.fill(0);
-    const key = Buffer.from(text.trimEnd(), 'base64');
-    if (!TEXT.test(text) || key.length !== KEY_BYTES) throw new Error(`${path} is not a key file: 32 bytes as base64, as ron-kms init writes one`);
-    return lockSecret(key, memory);
+    if (isKey) return new Secret(slot, memory.give);
+    memory.give(slot);
+    throw new Error(`${path} is not a key file: 32 bytes as base64, as ron-kms init writes one`);
   } finally {
     closeSync(fd);
   }

@@ -1,16 +1,16 @@
-import { StringDecoder } from 'node:string_decoder';
-
 /** The terminal as it is needed here. */
 export interface Terminal {
   readonly input: NodeJS.ReadableStream & { readonly isTTY?: boolean; setRawMode?(isRaw: boolean): unknown };
   readonly output: { write(text: string): unknown };
 }
 
-const INTERRUPT = '\u0003';
-const END = '\u0004';
-const KILL_LINE = '\u0015';
-const ERASERS: ReadonlySet<string> = new Set(['\b', '\u007f']);
-const LINE_ENDS: ReadonlySet<string> = new Set(['\r', '\n', END]);
+const INTERRUPT = 0x03;
+const END = 0x04;
+const KILL_LINE = 0x15;
+const ERASERS: ReadonlySet<number> = new Set([0x08, 0x7f]);
+const LINE_ENDS: ReadonlySet<number> = new Set([0x0a, 0x0d, END]);
+/** What is typed beyond is left out: longer than any passphrase may be. */
+const LINE_BYTES_MAX = 4096;
 
 /**
  * Asks for lines that are not shown as they are typed; undefined where nobody sits at a terminal. The terminal
@@ -34,40 +34,51 @@ export async function askHidden(questions: readonly string[], { input, output }:
   }
 }
 
+/** Bytes all the way, and zeroed behind: a string of them could not be. */
 function readLine(input: Terminal['input']): Promise<Buffer> {
-  const decoder = new StringDecoder('utf8');
-  const signs: string[] = [];
+  const line = Buffer.alloc(LINE_BYTES_MAX);
+  let length = 0;
   return new Promise((resolve, reject) => {
     const leave = (): void => {
       input.off('data', take);
       input.off('end', end);
+      line.fill(0);
     };
     const end = (): void => {
+      resolve(Buffer.from(line.subarray(0, length)));
       leave();
-      resolve(Buffer.from(signs.join('')));
     };
     const take = (chunk: Buffer | string): void => {
-      const typed = Array.from(typeof chunk === 'string' ? chunk : decoder.write(chunk));
-      for (const [at, sign] of typed.entries()) {
-        if (sign === INTERRUPT) {
+      const typed = Buffer.from(chunk as Buffer);
+      if (typeof chunk !== 'string') chunk.fill(0);
+      for (const [at, byte] of typed.entries()) {
+        if (byte === INTERRUPT) {
           leave();
-          reject(new Error('interrupted; nothing was made'));
-          return;
+          reject(new Error('interrupted at the question'));
+          break;
         }
-        if (LINE_ENDS.has(sign)) {
+        if (LINE_ENDS.has(byte)) {
           end();
           // What was pasted behind the line is for the next question.
           input.pause();
-          if (at + 1 < typed.length) input.unshift(typed.slice(at + 1).join(''), 'utf8');
-          return;
+          if (at + 1 < typed.length) input.unshift(Buffer.from(typed.subarray(at + 1)));
+          break;
         }
-        if (sign === KILL_LINE) signs.length = 0;
-        else if (ERASERS.has(sign)) signs.pop();
-        else signs.push(sign);
+        if (byte === KILL_LINE) length = 0;
+        else if (ERASERS.has(byte)) length = withoutLastSign(line, length);
+        else if (length < line.length) line[length++] = byte;
       }
+      typed.fill(0);
     };
     input.on('data', take);
     input.on('end', end);
     input.resume();
   });
+}
+
+/** A sign of UTF-8 ends where its first byte stands: the others begin with the bits 10. */
+function withoutLastSign(line: Buffer, length: number): number {
+  let left = length - 1;
+  while (left > 0 && ((line[left] ?? 0) & 0xc0) === 0x80) left--;
+  return Math.max(left, 0);
 }
