@@ -4,6 +4,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { algNames } from '../../src/core/algorithm/table.ts';
 import { Secret } from '../../src/core/secret.ts';
 import { deriveMacaroonKey } from '../../src/core/macaroon/chain.ts';
+import { disguisesOf, findAny } from '../harness/disguises.ts';
 import { call, ROOT_SECRET, tokenOf } from '../harness/service.ts';
 import { entriesFrom } from '../harness/entries.ts';
 import { startWired } from '../harness/wired.ts';
@@ -26,19 +27,6 @@ function remember(seed: Buffer): Buffer {
 
 function mapValues<K extends string, V>(record: Readonly<Record<K, V>>, change: (value: V) => V): Record<K, V> {
   return Object.fromEntries(Object.entries<V>(record).map(([key, value]) => [key, change(value)])) as Record<K, V>;
-}
-
-/** Every way bytes get into text: hex in both cases, base64 at all three alignments, base64url, latin1, a list of numbers. */
-function disguisesOf(secret: Buffer): readonly string[] {
-  const aligned = [0, 1, 2].flatMap((shift) => {
-    const text = Buffer.concat([Buffer.alloc(shift), secret]).toString('base64').replace(/=+$/, '');
-    return [text.slice(shift === 0 ? 0 : 4, -2)];
-  });
-  return [secret.toString('hex'), secret.toString('hex').toUpperCase(), ...aligned, ...aligned.map((text) => text.replaceAll('+', '-').replaceAll('/', '_')), secret.toString('latin1'), [...secret].join(','), JSON.stringify([...secret])];
-}
-
-function findAny(text: string, secrets: readonly Buffer[]): string[] {
-  return secrets.flatMap((secret) => disguisesOf(secret).filter((disguise) => text.includes(disguise)));
 }
 
 describe('known secret bytes show up nowhere', () => {
