@@ -129,7 +129,7 @@ export async function startService({ config, log: logLines, version, environment
     operations, telemetry, random, version: version['version'] ?? '',
     authenticate: makeAuthenticate({ capabilities: auth.capabilities, clock, audit: log, limits: { maxTokenLifetimeMs: settings['auth.max_token_lifetime'], timeSkewToleranceMs: settings['security.time_skew_tolerance_ms'] } }),
     limits: {
-      bodyMaxBytes: settings['limits.max_body_bytes'], readTimeoutMs: settings['read_timeout'], idleTimeoutMs: settings['idle_timeout'],
+      bodyMaxBytes: settings['limits.max_body_bytes'], ratioMax: settings['limits.decompress_ratio_cap'], readTimeoutMs: settings['read_timeout'], idleTimeoutMs: settings['idle_timeout'],
       connectionsMax: settings['max_conns'], connectionsPerPeerMax: settings['max_conns_per_peer'],
     },
   });

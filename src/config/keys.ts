@@ -39,6 +39,7 @@ export const configKeys = {
   'security.time_skew_tolerance_ms': row(integer(0, 600_000), 2000, 'how far clocks may be apart'),
   'security.max_inflight_sign': row(integer(1, 65_536), 512, 'private-key operations at once'),
   'security.max_inflight_verify': row(integer(1, 65_536), 1024, 'verifications at once'),
+  'limits.decompress_ratio_cap': row(integer(1, 1000), 10, 'how many times larger a compressed body may become, unpacked; never over limits.max_body_bytes'),
   'limits.max_body_bytes': row(size, 1024 ** 2, 'the largest body'),
   'keys.destroy_min_after': row(duration, 86_400_000, 'the shortest time between asking for a destruction and it'),
   'pq.produce_hybrid': row(boolean, true, 'hybrid keys give both signatures'),

@@ -65,6 +65,8 @@ export interface ErrorDetail {
   readonly hint?: string;
   /** For `Retry-After`, in seconds; retryable codes answer 1 when left out. */
   readonly retryAfterS?: number;
+  /** What it counts as in `kms_reject_total`; what its code does when left out. */
+  readonly reason?: RejectReason;
   /** Kept for the log, never sent. */
   readonly cause?: unknown;
 }
@@ -75,6 +77,7 @@ export class KmsError extends Error {
   readonly status: number;
   readonly hint: string | undefined;
   readonly retryAfterS: number | undefined;
+  readonly reason: RejectReason | undefined;
   /** Set once it was counted and logged, so that it is so only once. */
   isReported = false;
 
@@ -85,6 +88,7 @@ export class KmsError extends Error {
     this.code = code;
     this.status = detail.status ?? row.statuses[0];
     this.hint = detail.hint;
+    this.reason = detail.reason ?? rejectReasons[code];
     this.retryAfterS = detail.retryAfterS ?? (row.retryable ? 1 : undefined);
   }
 

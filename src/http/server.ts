@@ -8,11 +8,13 @@ import type { Op } from '../core/log/entry.ts';
 import type { Caller } from '../service/call.ts';
 import type { Operations } from '../service/operations.ts';
 import type { Stranger } from '../service/refusals.ts';
+import type { UnpackLimits } from './content-encoding.ts';
 import type { Media, Route } from './routes.ts';
 import Fastify from 'fastify';
 import { KmsError } from '../core/errors.ts';
 import { parseStrictJson } from '../core/strict-json.ts';
 import { bearerOf, corrIdOf, parseQuery, peerOf } from './connection.ts';
+import { createUnpack } from './content-encoding.ts';
 import { errorOf } from './errors.ts';
 import { makeOpenapi } from './openapi.ts';
 import { readOff } from './read-off.ts';
@@ -32,8 +34,7 @@ export interface HttpDeps {
   readonly version: string;
 }
 
-interface HttpLimits {
-  readonly bodyMaxBytes: number;
+interface HttpLimits extends UnpackLimits {
   readonly readTimeoutMs: number;
   readonly idleTimeoutMs: number;
   readonly connectionsMax: number;
@@ -94,12 +95,18 @@ export function createHttpServer(deps: HttpDeps): FastifyInstance {
   });
   app.decorateRequest('caller');
   app.removeAllContentTypeParsers();
-  app.addContentTypeParser('application/json', { parseAs: 'buffer' }, (_request, body: Buffer, done) => {
-    try {
-      done(null, parseStrictJson(body));
-    } catch (fault) {
-      done(KmsError.from(fault));
-    }
+  const unpack = createUnpack(limits);
+  app.addContentTypeParser('application/json', { parseAs: 'buffer' }, ({ headers: { 'content-encoding': encoding = 'identity' } }, body: Buffer, done) => {
+    const parse = (plain: Buffer): void => {
+      try {
+        done(null, parseStrictJson(plain));
+      } catch (fault) {
+        done(KmsError.from(fault));
+      }
+    };
+    // A promise for each body would be felt.
+    if (encoding === 'identity') parse(body);
+    else unpack(encoding, body).then(parse, done);
   });
   app.setValidatorCompiler(createValidators());
   app.setSerializerCompiler(() => JSON.stringify);
@@ -116,7 +123,6 @@ export function createHttpServer(deps: HttpDeps): FastifyInstance {
   const routes = makeRoutes(operations);
   const authenticated = async (request: FastifyRequest): Promise<void> => {
     request.caller = await authenticate(bearerOf(request), { peer: peerOf(request), via: 'tcp', corrId: corrIdOf(request), requestId: request.id });
-    if ((request.headers['content-encoding'] ?? 'identity') !== 'identity') throw new KmsError('BadRequest', { hint: 'compressed bodies are not accepted' });
   };
   for (const route of routes) {
     for (const url of urlsOf(route)) {

@@ -87,7 +87,7 @@ export async function startWired({ watch = (primitives) => primitives, ...logOpt
       capabilities: createKeysetCapabilities({ keyset: fixed(keyset), revocations: fixed(noRevocations) }), clock, audit,
       limits: { maxTokenLifetimeMs: 86_400_000, timeSkewToleranceMs: 2000 },
     }),
-    limits: { bodyMaxBytes: 1 << 20, readTimeoutMs: 5000, idleTimeoutMs: 5000, connectionsMax: 64, connectionsPerPeerMax: 64 },
+    limits: { bodyMaxBytes: 1 << 20, ratioMax: 10, readTimeoutMs: 5000, idleTimeoutMs: 5000, connectionsMax: 64, connectionsPerPeerMax: 64 },
   });
   const apiUrl = await api.listen({ host: '127.0.0.1', port: 0 });
   return {

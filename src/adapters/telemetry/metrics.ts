@@ -1,10 +1,10 @@
-import type { ErrorCode, RejectReason } from '../../core/errors.ts';
-import { Counter, Gauge, Histogram, Registry } from 'prom-client';
+import type { KmsError, RejectReason } from '../../core/errors.ts';
 import { rejectReasons } from '../../core/errors.ts';
+import { Counter, Gauge, Histogram, Registry } from 'prom-client';
 
 export interface Metrics {
   operation(op: string, alg: string, result: string, seconds: number): void;
-  rejected(code: ErrorCode): void;
+  rejected(refusal: Pick<KmsError, 'code' | 'reason'>): void;
   /** Counts an event that has a counter of its own. */
   event(event: string): void;
   /** Prometheus text format, and its content type. */
@@ -57,8 +57,7 @@ export function createMetrics(rows: Readonly<Record<string, NumberRow>>): Metric
       once(byResult, result, () => ops.labels(op, alg, result)).inc();
       histogram.observe(seconds);
     },
-    rejected(code) {
-      const reason = rejectReasons[code];
+    rejected({ code, reason }) {
       if (reason !== undefined) rejects.inc({ reason });
       if (code === 'NoCapability') authFailures.inc({ service: 'ron-kms' });
     },

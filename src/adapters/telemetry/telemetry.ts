@@ -16,12 +16,12 @@ export function createTelemetry({ metrics, log, redactLevel }: TelemetryDeps): T
   return {
     operation(report) {
       metrics.operation(report.op, report.alg, report.result, report.latencyMs / 1000);
-      if (report.refusal !== undefined) metrics.rejected(report.refusal.code);
+      if (report.refusal !== undefined) metrics.rejected(report.refusal);
       log.write(levelOf(report), linesOf(report));
     },
     refused(report) {
       const { refusal, corrId, requestId, peer } = report;
-      metrics.rejected(refusal.code);
+      metrics.rejected(refusal);
       log.write(levelOf(report), { event: 'refused', result: refusal.code, corr_id: corrId, request_id: requestId, peer, reason: refusal.hint, fault: faultOf(refusal) });
     },
     event(level, event, fields) {
