@@ -45,6 +45,7 @@ import { openInstance } from './open-instance.ts';
 import { makeReadiness } from './readiness.ts';
 import { makeRootKeyMove } from './root-key-move.ts';
 import { settleLog } from './settle-log.ts';
+import { openTls } from './tls.ts';
 
 export interface ServiceDeps {
   readonly config: Config;
@@ -91,6 +92,7 @@ export async function startService({ config, log: logLines, version, environment
     signatures: createSignaturePrimitives({ memory, gate: createPoolGate(POOL_WIDTH), publicKeys: publicKeyCache }),
     kems: createKemPrimitives(publicKeyCache),
   };
+  const tls = openTls(settings, clock);
   tryBackupOpener({ settings, environment, memory });
   const instance = settings['service.amnesia'] ? undefined : await openInstance({ config, isServing: true, environment, credentialsDirectory, memory, ...(terminal && { terminal }) });
   const { log, signer, directory, anchor, anchorFault, takeWriteFaults, metrics: logMetrics } = await openAudit({ config, clock, random, memory, signatures: primitives.signatures, instance });
@@ -126,6 +128,7 @@ export async function startService({ config, log: logLines, version, environment
   }, operationsConfig(settings));
 
   const api = createHttpServer({
+    ...(tls && { tls: tls.settings }),
     operations, telemetry, random, version: version['version'] ?? '',
     authenticate: makeAuthenticate({ capabilities: auth.capabilities, clock, audit: log, limits: { maxTokenLifetimeMs: settings['auth.max_token_lifetime'], timeSkewToleranceMs: settings['security.time_skew_tolerance_ms'] } }),
     limits: {
@@ -140,7 +143,7 @@ export async function startService({ config, log: logLines, version, environment
     settings, log, anchoring, integrity, clockGuard, auth,
     backend: [custody, store], isListening: () => api.server.listening, isRngHealthy: () => isRngHealthy,
   });
-  const operator = createOperatorServer({ conditions, degraded: () => degraded, metrics: metrics.render, version });
+  const operator = createOperatorServer({ conditions, degraded: () => [...degraded, ...(tls?.weaknesses() ?? [])], metrics: metrics.render, version });
 
   const { apiUrl, metricsUrl } = await settleLog({ log, anchoring, store, integrity })
     .then(() => listenOnBoth(settings, api, operator))
@@ -160,6 +163,7 @@ export async function startService({ config, log: logLines, version, environment
     const found = store.integrity();
     if (found !== undefined) integrity.fail('store', found.what);
     await auth.refresh();
+    if (await tls?.refresh(api) === true) telemetry.event('info', 'certificate_swapped');
     await anchoring?.tick();
     await logKeys.tick();
     await operations.housekeeping();
@@ -170,10 +174,10 @@ export async function startService({ config, log: logLines, version, environment
   if (directory !== undefined && integrity.faultOf('log') === undefined) checkBehind({ directory, vkeys, signal: fullCheck.signal, integrity, telemetry });
 
   telemetry.event('info', 'started', { api: apiUrl, metrics: metricsUrl, profile: config.profile ?? 'none' });
-  for (const weakness of degraded) telemetry.event('warn', 'degraded', { what: weakness });
+  for (const weakness of [...degraded, ...(tls?.weaknesses() ?? [])]) telemetry.event('warn', 'degraded', { what: weakness });
 
   return {
-    apiUrl, metricsUrl, degraded, demoToken: ownRoot?.token,
+    apiUrl, metricsUrl, degraded: [...degraded, ...(tls?.weaknesses() ?? [])], demoToken: ownRoot?.token,
     log: { origin: log.origin, vkeys },
     async stop() {
       fullCheck.abort();
@@ -230,8 +234,8 @@ function canMakeKeyset({ profile, settings }: Config): boolean {
 
 /** Both or none. */
 async function listenOnBoth(settings: Config['settings'], api: FastifyInstance, operator: Server): Promise<Pick<RunningService, 'apiUrl' | 'metricsUrl'>> {
-  const apiUrl = await listen(settings['bind_addr'], ({ host, port }) => api.listen({ host, port }).then(() => api.server.address()));
-  const metricsUrl = await listen(settings['metrics_addr'], async ({ host, port }) => {
+  const apiUrl = await listen(settings['tls.cert_path'] === undefined ? 'http' : 'https', settings['bind_addr'], ({ host, port }) => api.listen({ host, port }).then(() => api.server.address()));
+  const metricsUrl = await listen('http', settings['metrics_addr'], async ({ host, port }) => {
     operator.listen(port, host);
     await once(operator, 'listening');
     return operator.address();
@@ -242,8 +246,8 @@ async function listenOnBoth(settings: Config['settings'], api: FastifyInstance, 
   return { apiUrl, metricsUrl };
 }
 
-async function listen(address: Address, open: (address: Address) => Promise<AddressInfo | string | null>): Promise<string> {
+async function listen(scheme: 'http' | 'https', address: Address, open: (address: Address) => Promise<AddressInfo | string | null>): Promise<string> {
   const bound = await open(address);
   if (bound === null || typeof bound === 'string') throw new Error('bound to no port');
-  return `http://${address.host.includes(':') ? `[${address.host}]` : address.host}:${bound.port}`;
+  return `${scheme}://${address.host.includes(':') ? `[${address.host}]` : address.host}:${bound.port}`;
 }

@@ -1,6 +1,6 @@
 import type { Config } from './load.ts';
 import type { Settings } from './keys.ts';
-import { isIP } from 'node:net';
+import { BlockList, isIP } from 'node:net';
 import { ConfigError } from './load.ts';
 
 /** Settings that fit each on its own and not together: refused at start, with what to change. */
@@ -77,8 +77,24 @@ const rules: readonly Rule[] = [
     say: () => 'backup.keyfile_path is the key file of the root key: backups lie under a key of their own',
   },
   {
-    isWrong: (settings) => !isLoopback(settings['bind_addr'].host),
-    say: () => 'bind_addr is off loopback, which needs TLS, and TLS is not built yet: bind to 127.0.0.1 or [::1]',
+    isWrong: (settings) => (settings['tls.cert_path'] === undefined) !== (settings['tls.key_path'] === undefined),
+    say: () => 'tls.cert_path and tls.key_path go together: set both, or none',
+  },
+  {
+    isWrong: (settings) => settings['tls.cert_path'] === undefined && (settings['tls.client_ca_path'] !== undefined || settings['tls.require_client_cert'] || settings['tls.require_pq']),
+    say: () => 'tls.client_ca_path, tls.require_client_cert and tls.require_pq are about TLS: set tls.cert_path and tls.key_path',
+  },
+  {
+    isWrong: (settings) => settings['tls.require_client_cert'] && settings['tls.client_ca_path'] === undefined,
+    say: () => 'tls.require_client_cert needs tls.client_ca_path',
+  },
+  {
+    isWrong: (settings) => !isLoopback(settings['bind_addr'].host) && settings['tls.cert_path'] === undefined,
+    say: () => 'bind_addr is off loopback, which needs TLS: set tls.cert_path and tls.key_path, or bind to 127.0.0.1 or [::1]',
+  },
+  {
+    isWrong: (settings) => mayBeGlobal(settings['bind_addr'].host) && !settings['tls.require_client_cert'],
+    say: () => 'bind_addr can be reached from everywhere: require client certificates (tls.require_client_cert), or bind to an address of your own network; docs/operations.md has the review for public exposure',
   },
   {
     isWrong: (settings) => settings['auth.mode'] === 'introspect' && settings['auth.introspect_url'] === undefined,
@@ -100,6 +116,10 @@ const rules: readonly Rule[] = [
 
 /** What `macronode` promises (DESIGN §1). */
 const macronodeRules: readonly Rule[] = [
+  {
+    isWrong: (settings) => settings['tls.cert_path'] === undefined,
+    say: () => 'without TLS tokens and wrapped keys travel in the clear: set tls.cert_path and tls.key_path',
+  },
   {
     isWrong: (settings) => settings['service.amnesia'],
     say: () => 'service.amnesia = true forgets keys and log with the process: set it to false',
@@ -139,6 +159,18 @@ const weaknesses: readonly { readonly isWrong: (settings: Settings) => boolean; 
     say: 'audit.anchor = "none": nothing would show that the whole disk was rolled back',
   },
 ];
+
+/** Of the networks that nobody else reaches (the IANA special-purpose registries): private, shared, link-local. */
+const OWN_NETWORKS = new BlockList();
+for (const [network, prefix] of [['10.0.0.0', 8], ['172.16.0.0', 12], ['192.168.0.0', 16], ['100.64.0.0', 10], ['169.254.0.0', 16]] as const) OWN_NETWORKS.addSubnet(network, prefix, 'ipv4');
+for (const [network, prefix] of [['fc00::', 7], ['fe80::', 10]] as const) OWN_NETWORKS.addSubnet(network, prefix, 'ipv6');
+
+/** 0.0.0.0 and [::] are every address there is, and a name may be any. */
+function mayBeGlobal(host: string): boolean {
+  if (isLoopback(host)) return false;
+  const family = isIP(host);
+  return family === 0 || !OWN_NETWORKS.check(host, family === 4 ? 'ipv4' : 'ipv6');
+}
 
 export function isLoopback(host: string): boolean {
   return host === 'localhost' || host === '::1' || (isIP(host) === 4 && host.startsWith('127.'));

@@ -127,7 +127,7 @@ function readTenants(tables: unknown, filePath: string): ReadonlyMap<string, Ten
 
 /** A misspelt variable would otherwise be a default in silence. The one with the passphrase has a name of the operator's choice. */
 function refuseUnknownVariables(environment: ConfigSources['environment'], passphraseVariables: readonly unknown[]): void {
-  const known = new Set<unknown>([...passphraseVariables, ...configPaths.map(variableOf), 'RON_KMS_CONFIG', 'RON_KMS_PROFILE', 'RON_KMS_URL', 'RON_KMS_TOKEN']);
+  const known = new Set<unknown>([...passphraseVariables, ...configPaths.map(variableOf), 'RON_KMS_CONFIG', 'RON_KMS_PROFILE', 'RON_KMS_URL', 'RON_KMS_TOKEN', 'RON_KMS_CA_FILE']);
   const unknown = Object.keys(environment).find((name) => name.startsWith('RON_KMS_') && !known.has(name));
   if (unknown !== undefined) throw new ConfigError(`${unknown} is not a setting of this version`);
 }

@@ -1,5 +1,6 @@
 import type { FastifyRequest } from 'fastify';
 import type { Socket } from 'node:net';
+import { clientCertificateOf } from './tls.ts';
 
 const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i;
 const BEARER = 'bearer ';
@@ -20,6 +21,19 @@ export function corrIdOf(request: FastifyRequest): string {
 export function peerOf({ socket }: { readonly socket: Socket }): string | undefined {
   const address = socket.remoteAddress;
   return address?.startsWith(MAPPED) === true && address.includes('.') ? address.slice(MAPPED.length) : address;
+}
+
+/** How a request came in. */
+export interface WayIn {
+  readonly peer: string | undefined;
+  readonly via: string;
+  readonly certificateSha256: string | undefined;
+}
+
+export function wayIn({ socket }: { readonly socket: Socket }): WayIn {
+  const certificate = clientCertificateOf({ socket });
+  const via = certificate !== undefined ? `mtls:${certificate.name ?? certificate.sha256}` : 'encrypted' in socket ? 'tls' : 'tcp';
+  return { peer: peerOf({ socket }), via, certificateSha256: certificate?.sha256 };
 }
 
 /** A query string in which `+` is itself, as in a path: kids contain it. A key that stands twice becomes a list, which no schema takes. */

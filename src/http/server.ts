@@ -1,5 +1,6 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { ServerResponse } from 'node:http';
+import type { Server as HttpsServer } from 'node:https';
 import type { Socket } from 'node:net';
 import type { Random } from '../ports/random.ts';
 import type { Telemetry } from '../ports/telemetry.ts';
@@ -9,11 +10,13 @@ import type { Caller } from '../service/call.ts';
 import type { Operations } from '../service/operations.ts';
 import type { Stranger } from '../service/refusals.ts';
 import type { UnpackLimits } from './content-encoding.ts';
+import type { WayIn } from './connection.ts';
+import type { TlsSettings } from './tls.ts';
 import type { Media, Route } from './routes.ts';
 import Fastify from 'fastify';
 import { KmsError } from '../core/errors.ts';
 import { parseStrictJson } from '../core/strict-json.ts';
-import { bearerOf, corrIdOf, parseQuery, peerOf } from './connection.ts';
+import { bearerOf, corrIdOf, parseQuery, peerOf, wayIn } from './connection.ts';
 import { createUnpack } from './content-encoding.ts';
 import { errorOf } from './errors.ts';
 import { makeOpenapi } from './openapi.ts';
@@ -21,6 +24,7 @@ import { readOff } from './read-off.ts';
 import { renderError } from './render.ts';
 import { isMedia, makeRoutes } from './routes.ts';
 import { NoQuery } from './schemas.ts';
+import { tlsOptions, watchHandshakes } from './tls.ts';
 import { createValidators } from './validators.ts';
 
 const BASE_PATH = '/v1/kms';
@@ -32,6 +36,8 @@ export interface HttpDeps {
   readonly random: Random;
   readonly limits: HttpLimits;
   readonly version: string;
+  /** Left out: plain HTTP. */
+  readonly tls?: TlsSettings;
 }
 
 interface HttpLimits extends UnpackLimits {
@@ -49,14 +55,15 @@ const ANY_METHOD = ['GET', 'POST', 'PUT', 'PATCH', 'DELETE'] as const;
 
 /** The API as a fastify instance, ready to listen. It routes, parses and renders; it decides nothing. */
 export function createHttpServer(deps: HttpDeps): FastifyInstance {
-  const { operations, authenticate, telemetry, random, limits, version } = deps;
+  const { operations, authenticate, telemetry, random, limits, version, tls } = deps;
+  // Node would answer a missing Host with an empty 400; it is refused below, in our envelope.
+  const http = { requireHostHeader: false, maxHeaderSize: HEADERS_MAX_BYTES, headersTimeout: limits.readTimeoutMs, connectionsCheckingInterval: Math.min(1000, limits.readTimeoutMs) };
   const app = Fastify({
     bodyLimit: limits.bodyMaxBytes,
     requestTimeout: limits.readTimeoutMs,
     keepAliveTimeout: limits.idleTimeoutMs,
     routerOptions: { maxParamLength: PATH_SEGMENT_MAX, querystringParser: parseQuery },
-    // Node would answer a missing Host with an empty 400; it is refused below, in our envelope.
-    http: { requireHostHeader: false, maxHeaderSize: HEADERS_MAX_BYTES, headersTimeout: limits.readTimeoutMs, connectionsCheckingInterval: Math.min(1000, limits.readTimeoutMs) },
+    ...(tls === undefined ? { http } : { https: { ...http, ...tlsOptions(tls, limits.readTimeoutMs) } }),
     genReqId: () => random.uuidv7(),
     frameworkErrors: (fault, request, reply) => { void refuse(fault, request, reply); },
     clientErrorHandler: (fault, socket) => { void refuseBroken(fault, socket); },
@@ -70,7 +77,7 @@ export function createHttpServer(deps: HttpDeps): FastifyInstance {
     if (!refusal.isReported) {
       const { id, caller } = request;
       telemetry.refused({ refusal, requestId: id, corrId: corrIdOf(request), peer: peerOf(request) });
-      await operations.refused(refusal, caller ?? strangerOf(id, peerOf(request)), request.routeOptions.config.op);
+      await operations.refused(refusal, caller ?? strangerOf(id, wayIn(request)), request.routeOptions.config.op);
     }
     reply.headers(idsOf(request));
     if (refusal.status === 401) reply.header('www-authenticate', 'Bearer');
@@ -84,11 +91,12 @@ export function createHttpServer(deps: HttpDeps): FastifyInstance {
     const refusal = errorOf(fault);
     const peer = peerOf({ socket });
     telemetry.refused({ refusal, requestId, corrId: requestId, peer });
-    await operations.refused(refusal, strangerOf(requestId, peer));
+    await operations.refused(refusal, strangerOf(requestId, wayIn({ socket })));
     if (socket.writable) socket.end(rawAnswer(refusal, requestId));
     else socket.destroy();
   };
 
+  if (tls !== undefined) watchHandshakes(app.server as HttpsServer, () => telemetry.event('warn', 'tls_handshake_failed'));
   capConnections(app, limits);
   app.server.on('checkExpectation', (_request, response: ServerResponse) => {
     if (response.socket !== null) void refuseBroken(new KmsError('BadRequest', { hint: 'of the Expect header only 100-continue is known' }), response.socket);
@@ -122,7 +130,7 @@ export function createHttpServer(deps: HttpDeps): FastifyInstance {
 
   const routes = makeRoutes(operations);
   const authenticated = async (request: FastifyRequest): Promise<void> => {
-    request.caller = await authenticate(bearerOf(request), { peer: peerOf(request), via: 'tcp', corrId: corrIdOf(request), requestId: request.id });
+    request.caller = await authenticate(bearerOf(request), { ...wayIn(request), corrId: corrIdOf(request), requestId: request.id });
   };
   for (const route of routes) {
     for (const url of urlsOf(route)) {
@@ -183,8 +191,8 @@ function urlsOf({ path }: Route): readonly string[] {
 }
 
 /** Of a request that nobody has vouched for, nothing that it says of itself is passed on. */
-function strangerOf(requestId: string, peer: string | undefined): Stranger {
-  return { corrId: requestId, requestId, actor: { via: 'tcp', peer } };
+function strangerOf(requestId: string, { via, peer }: Pick<WayIn, 'via' | 'peer'>): Stranger {
+  return { corrId: requestId, requestId, actor: { via, peer } };
 }
 
 /** More connections than allowed, in all or from one peer, are closed before anything is read. */

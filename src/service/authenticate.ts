@@ -22,7 +22,10 @@ export interface AuthenticateDeps {
 /** What the connection says of the caller, and the ids of the request. */
 interface Connection {
   readonly peer: string | undefined;
-  readonly via: 'tcp';
+  /** How it came in: `tcp`, `tls`, or `mtls:` and the name in the client's certificate. */
+  readonly via: string;
+  /** SHA-256 of the client's certificate, lower-case hex; undefined where it has shown none. */
+  readonly certificateSha256: string | undefined;
   readonly corrId: string;
   readonly requestId: string;
 }
@@ -93,10 +96,11 @@ function checkTime(caveats: Caveats, nowMs: number, { maxTokenLifetimeMs, timeSk
   if (lifetimeMs > maxTokenLifetimeMs + timeSkewToleranceMs) throw new KmsError('NoCapability', { hint: 'the token lives longer than auth.max_token_lifetime' });
 }
 
-function checkConnection(caveats: Caveats, { peer }: Connection): void {
+function checkConnection(caveats: Caveats, { peer, certificateSha256 }: Connection): void {
   const isPeerAdmitted = caveats.peers.every((subnet) => peer !== undefined && subnet.check(peer, isIPv6(peer) ? 'ipv6' : 'ipv4'));
   if (!isPeerAdmitted) throw new KmsError('NoCapability', { hint: 'the token is not for this peer address' });
-  if (caveats.certificates.length > 0) throw new KmsError('NoCapability', { hint: 'the token is for a client certificate, and this connection has none' });
+  if (caveats.certificates.every((sha256) => sha256 === certificateSha256)) return;
+  throw new KmsError('NoCapability', { hint: certificateSha256 === undefined ? 'the token is for a client certificate, and this connection has none' : 'the token is for another client certificate' });
 }
 
 function unauthenticated(hint: string): KmsError {

@@ -15,7 +15,7 @@ export interface Caller {
   readonly caveatTexts: readonly string[];
   readonly caveatNames: CaveatNames;
   readonly peer: string | undefined;
-  readonly via: 'tcp';
+  readonly via: string;
   readonly corrId: string;
   readonly requestId: string;
 }

@@ -18,7 +18,7 @@ function configOf({ flags = {}, environment = {}, toml, ...given }: Given) {
 
 const check = (given: Given): void => checkConfig(configOf(given));
 const withLog = { 'service-backend': 'inmem' };
-const asMacronode = { 'service-backend': 'inmem', 'audit-anchor': 'witness', 'audit-witness-url': 'https://witness.example', 'audit-witness-vkey': VKEY };
+const asMacronode = { 'tls-cert-path': 'c', 'tls-key-path': 'k', 'service-backend': 'inmem', 'audit-anchor': 'witness', 'audit-witness-url': 'https://witness.example', 'audit-witness-vkey': VKEY };
 
 describe('settings of the log that fit together', () => {
   test.each<[string, Given]>([
@@ -89,6 +89,11 @@ describe('settings of the log that do not are refused in one line that says what
   ])('macronode does not start on %j', (flags, says) => {
     expect(() => check({ profile: 'macronode', flags: { ...asMacronode, ...flags } })).toThrow(says);
     expect(() => check({ profile: 'macronode', flags: { ...asMacronode, ...flags } })).toThrow(/^profile macronode: /);
+  });
+
+  test('macronode does not start without TLS', () => {
+    const { 'tls-cert-path': _, 'tls-key-path': __, ...flags } = asMacronode;
+    expect(() => check({ profile: 'macronode', flags })).toThrow(/without TLS/);
   });
 
   test('a passphrase where its variable\'s name belongs is not repeated', () => {

@@ -31,6 +31,7 @@ export interface NumberRow {
 
 /** Events that someone is to be woken for, and what counts them. */
 const eventCounters: Readonly<Record<string, { readonly name: string; readonly help: string }>> = {
+  tls_handshake_failed: { name: 'tls_handshake_failures_total', help: 'TLS handshakes that came to nothing, and client certificates that nobody vouches for.' },
   audit_integrity_failed: { name: 'kms_audit_integrity_failed_total', help: 'What the log, the store or the anchor was found to be at odds with.' },
 };
 
