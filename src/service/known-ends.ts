@@ -78,7 +78,7 @@ export function knownEnds(mutations: readonly Mutated[], keys: ReadonlyMap<strin
       lost.push(kid);
     } else if (transition !== undefined) {
       const isWhole = !isErasure && version === key.newest;
-      for (const [i, life] of key.now.entries()) if (isWhole || i + 1 === version) key.now[i] = step(life, transition, FOREVER) ?? life;
+      for (const [i, life] of key.now.entries()) if (isWhole || i + 1 === version) key.now[i] = next(life, transition);
     }
   }
 
@@ -87,4 +87,9 @@ export function knownEnds(mutations: readonly Mutated[], keys: ReadonlyMap<strin
     return state === 'enabled' || STRICTNESS[state] <= STRICTNESS[before] ? [] : [{ base, version: i + 1, state }];
   })).flat();
   return { ends, lost };
+}
+
+/** The service's own `destroy` of what was not scheduled is a schedule: one that a restore before this one has set anew. */
+function next(life: Life, transition: Transition): Life {
+  return step(life, transition, FOREVER) ?? (transition === 'erase' ? step(life, 'destroy', FOREVER) : undefined) ?? life;
 }

@@ -52,28 +52,34 @@ export function makeOwnChanges({ store, custody, mutate, make, clock, random }: 
     const nowMs = clock.wallMs();
     if (state === 'disabled') return moveVersions(key, 'disable', isIt, { nowMs, afterMs: 0 });
     if (state === 'scheduled') return moveVersions(key, 'destroy', isIt, { nowMs, afterMs: AGAIN_AFTER_MS });
-    const scheduled = version.state === 'scheduled' ? key : moveVersions(key, 'destroy', isIt, { nowMs, afterMs: 0 });
-    const due = { ...scheduled, versions: scheduled.versions.with(version.version - 1, { ...(scheduled.versions[version.version - 1] ?? version), destroyAtMs: nowMs }) };
+    const due = { ...key, versions: key.versions.with(version.version - 1, { ...version, destroyAtMs: nowMs }) };
     return moveVersions(due, 'erase', isIt, { nowMs, afterMs: 0 });
   };
 
+  const end = async ({ base, version: number, state }: KnownEnd): Promise<void> => {
+    const call = ownCall(state === 'disabled' ? 'disable' : 'destroy', { clock, random });
+    await mutate(call, {
+      place: [], body: { kid: base, version: number }, opId: undefined, base,
+      authorise: async () => undefined,
+      check: async () => {
+        await find(call, base, number);
+      },
+      change: async () => {
+        const { key, version } = await find(call, base, number);
+        const put = fixed(ended(key, version, state));
+        if (state === 'destroyed') await custody.erase(version);
+        return { put };
+      },
+      answer: () => undefined,
+    });
+  };
+
   return {
-    async endAgain({ base, version: number, state }) {
-      const call = ownCall(state === 'disabled' ? 'disable' : 'destroy', { clock, random });
-      await mutate(call, {
-        place: [], body: { kid: base, version: number }, opId: undefined, base,
-        authorise: async () => undefined,
-        check: async () => {
-          await find(call, base, number);
-        },
-        change: async () => {
-          const { key, version } = await find(call, base, number);
-          const put = fixed(ended(key, version, state));
-          if (state === 'destroyed') await custody.erase(version);
-          return { put };
-        },
-        answer: () => undefined,
-      });
+    async endAgain(known) {
+      const before = (await store.find(known.base))?.versions[known.version - 1]?.state;
+      // As it was: scheduled, then destroyed, an entry each. So a later restore reads it right.
+      if (known.state === 'destroyed' && before !== 'scheduled') await end({ ...known, state: 'scheduled' });
+      await end(known);
     },
 
     async rotate(base) {

@@ -39,6 +39,8 @@ describe('what a log knows to have been ended since a backup', () => {
     ['the whole key, once it had a version that is lost', ['enabled'], ['rotate 2', 'disable 2'], ['1 disabled']],
     ['an older version, once there was a newer one', ['enabled'], ['rotate 2', 'disable 1'], ['1 disabled']],
     ['a version that is lost itself', ['enabled'], ['rotate 2', 'rotate 3', 'disable 2'], []],
+    ['what a restore before had scheduled again', ['enabled'], ['!destroy'], ['1 scheduled']],
+    ['what a restore before had destroyed again', ['enabled'], ['!destroy', '!destroy'], ['1 destroyed']],
     ['an erasure of one version of two', ['enabled', 'enabled'], ['destroy 2', 'restore 2', 'destroy 1', '!destroy 1'], ['1 destroyed']],
   ] as const)('%s', (_, states, lines, expected) => {
     expect(endsOf(backup(...states), log(...lines))).toEqual(expected);
