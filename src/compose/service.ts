@@ -46,6 +46,7 @@ import { makeReadiness } from './readiness.ts';
 import { makeRootKeyMove } from './root-key-move.ts';
 import { settleLog } from './settle-log.ts';
 import { openTls } from './tls.ts';
+import { openUnixSocket } from './unix-socket.ts';
 
 export interface ServiceDeps {
   readonly config: Config;
@@ -145,8 +146,8 @@ export async function startService({ config, log: logLines, version, environment
   });
   const operator = createOperatorServer({ conditions, degraded: () => [...degraded, ...(tls?.weaknesses() ?? [])], metrics: metrics.render, version });
 
-  const { apiUrl, metricsUrl } = await settleLog({ log, anchoring, store, integrity })
-    .then(() => listenOnBoth(settings, api, operator))
+  const { apiUrl, metricsUrl, unixSocket } = await settleLog({ log, anchoring, store, integrity })
+    .then(() => listenOnAll(settings, api, operator))
     .catch(async (fault: unknown) => {
       // The store's thread would keep the process.
       await store.close();
@@ -183,7 +184,9 @@ export async function startService({ config, log: logLines, version, environment
       fullCheck.abort();
       await ticks.stop();
       const cutOff = setTimeout(() => api.server.closeAllConnections(), DRAIN_MS);
+      unixSocket?.close();
       await api.close();
+      unixSocket?.closeAllConnections();
       clearTimeout(cutOff);
       operator.close();
       operator.closeAllConnections();
@@ -232,8 +235,8 @@ function canMakeKeyset({ profile, settings }: Config): boolean {
     && settings['auth.keyset_path'] === undefined && settings['auth.keyset_fd'] === undefined;
 }
 
-/** Both or none. */
-async function listenOnBoth(settings: Config['settings'], api: FastifyInstance, operator: Server): Promise<Pick<RunningService, 'apiUrl' | 'metricsUrl'>> {
+/** All or none. */
+async function listenOnAll(settings: Config['settings'], api: FastifyInstance, operator: Server): Promise<Pick<RunningService, 'apiUrl' | 'metricsUrl'> & { readonly unixSocket: Server | undefined }> {
   const apiUrl = await listen(settings['tls.cert_path'] === undefined ? 'http' : 'https', settings['bind_addr'], ({ host, port }) => api.listen({ host, port }).then(() => api.server.address()));
   const metricsUrl = await listen('http', settings['metrics_addr'], async ({ host, port }) => {
     operator.listen(port, host);
@@ -243,7 +246,12 @@ async function listenOnBoth(settings: Config['settings'], api: FastifyInstance, 
     await api.close();
     throw fault;
   });
-  return { apiUrl, metricsUrl };
+  const unixSocket = await openUnixSocket(settings, api).catch(async (fault: unknown) => {
+    operator.close();
+    await api.close();
+    throw fault;
+  });
+  return { apiUrl, metricsUrl, unixSocket };
 }
 
 async function listen(scheme: 'http' | 'https', address: Address, open: (address: Address) => Promise<AddressInfo | string | null>): Promise<string> {

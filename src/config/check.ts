@@ -85,6 +85,10 @@ const rules: readonly Rule[] = [
     say: () => 'tls.client_ca_path, tls.require_client_cert and tls.require_pq are about TLS: set tls.cert_path and tls.key_path',
   },
   {
+    isWrong: (settings) => settings['uds.path'] === undefined && (settings['uds.allow_uids'] !== undefined || settings['uds.allow_gids'] !== undefined),
+    say: () => 'uds.allow_uids and uds.allow_gids are about the Unix socket: set uds.path',
+  },
+  {
     isWrong: (settings) => settings['tls.require_client_cert'] && settings['tls.client_ca_path'] === undefined,
     say: () => 'tls.require_client_cert needs tls.client_ca_path',
   },

@@ -1,6 +1,6 @@
 import type { Kind } from './kinds.ts';
 import { verifyModes } from '../core/bundle/modes.ts';
-import { address, boolean, duration, integer, oneOf, size, someOf, string, uuid, variableName, verifierKey } from './kinds.ts';
+import { address, boolean, duration, integer, numbers, oneOf, size, someOf, string, uuid, variableName, verifierKey } from './kinds.ts';
 
 /**
  * The one table of settings (DESIGN §10): how each is written, its default, what it does. Flags,
@@ -29,6 +29,9 @@ export const configKeys = {
   'max_conns_per_peer': row(integer(1, 65_536), 512, 'open connections from one address'),
   'read_timeout': row(duration, 5000, 'for a whole request to arrive'),
   'idle_timeout': row(duration, 60_000, 'a connection may wait for its next request'),
+  'uds.path': optional(string, 'Unix socket that the API listens on as well; its directory is 0700, itself 0600'),
+  'uds.allow_uids': optional(numbers, 'users that may connect there; left out with uds.allow_gids, the service\'s own'),
+  'uds.allow_gids': optional(numbers, 'groups that may connect there'),
   'tls.cert_path': optional(string, 'certificate chain of the API, PEM; with tls.key_path, and read again when it changes'),
   'tls.key_path': optional(string, 'its private key, PEM, mode 0600'),
   'tls.client_ca_path': optional(string, 'CAs of client certificates, PEM: who has one of them may use tokens for it'),

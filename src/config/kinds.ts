@@ -53,6 +53,14 @@ export function integer(min: number, max: number): Kind<number> {
   };
 }
 
+/** Ids of users or groups. */
+export const numbers: Kind<readonly number[]> = {
+  form: 'a list of whole numbers',
+  fromToml: (value) => (Array.isArray(value) && value.length > 0 && value.every((one) => Number.isInteger(one) && one >= 0 && one < 2 ** 32) ? value as number[] : undefined),
+  fromText: (text) => (/^\d{1,10}(,\d{1,10})*$/.test(text) ? numbers.fromToml(text.split(',').map(Number)) : undefined),
+  show: (value) => value.map(String),
+};
+
 export const boolean: Kind<boolean> = {
   form: 'true or false',
   fromToml: (value) => (typeof value === 'boolean' ? value : undefined),

@@ -1,6 +1,7 @@
 import type { FastifyRequest } from 'fastify';
 import type { Socket } from 'node:net';
 import { clientCertificateOf } from './tls.ts';
+import { unixPeerOf } from './unix-socket.ts';
 
 const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i;
 const BEARER = 'bearer ';
@@ -31,6 +32,8 @@ export interface WayIn {
 }
 
 export function wayIn({ socket }: { readonly socket: Socket }): WayIn {
+  const unixPeer = unixPeerOf({ socket });
+  if (unixPeer !== undefined) return { peer: undefined, via: unixPeer, certificateSha256: undefined };
   const certificate = clientCertificateOf({ socket });
   const via = certificate !== undefined ? `mtls:${certificate.name ?? certificate.sha256}` : 'encrypted' in socket ? 'tls' : 'tcp';
   return { peer: peerOf({ socket }), via, certificateSha256: certificate?.sha256 };
