@@ -1,10 +1,11 @@
 import type { DatabaseSync } from 'node:sqlite';
-import { cpSync, mkdtempSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { makeRootKey } from '../../src/adapters/root-key/root-key.ts';
 import { FIRST_EPOCH } from '../../src/adapters/root-key/root-keys.ts';
+import { generationOf, inspectStore } from '../../src/adapters/store-file/inspect.ts';
 import { eventually } from '../harness/poll.ts';
 import { baseOf, contentOf, keyOf, openStore, storeMemory, tamper } from '../harness/stored-keys.ts';
 
@@ -137,8 +138,27 @@ test('an answer kept for an op_id that was changed is not given', async () => {
   const directory = copy();
   tamper(directory, run("UPDATE operations SET body = replace(body, 'hash', 'mash')"));
   const store = await openStore(directory);
-  await expect(store.findOperation('once', 5)).rejects.toMatchObject({ code: 'StoreUnavailable' });
+  await expect(store.findOperation('once', 5)).rejects.toMatchObject({ code: 'StoreUnavailable', hint: expect.stringContaining('what was asked for is not as the service left it') });
+  // The store is at odds, no key is: all of them go on to verify.
+  expect(store.integrity()).toEqual({ what: 'the answer that was kept for an op_id was changed', kids: new Set() });
+  expect(await store.findOperation('another', 5)).toBeUndefined();
+  for (let i = 1; i <= KEYS; i++) expect(await store.find(baseOf(i))).toMatchObject({ base: baseOf(i) });
+  await expect(store.commit({ put: keyOf(7) })).rejects.toMatchObject({ code: 'StoreUnavailable' });
   await store.close();
+});
+
+test.runIf(process.platform === 'linux')('a look at a damaged store leaves no file open', () => {
+  const directory = copy();
+  tamper(directory, run('DROP TABLE changes'));
+  const opened = (): readonly string[] => readdirSync('/proc/self/fd').flatMap((fd) => { try { return [readlinkSync(`/proc/self/fd/${fd}`)]; } catch { return []; } }).filter((path) => path.startsWith(directory));
+  tamper(directory, (database) => {
+    database.prepare('SELECT count(*) FROM records').get();
+    expect(opened()).not.toEqual([]);
+  });
+  for (let i = 0; i < 3; i++) expect(inspectStore(directory, undefined)?.fault?.what).toMatch(/the database is damaged: no such table/);
+  tamper(directory, run('DROP TABLE head'));
+  expect(generationOf(directory)).toBe(0);
+  expect(opened()).toEqual([]);
 });
 
 test('the store of another instance, or under another root key, is none of ours', async () => {

@@ -7,8 +7,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterEach, describe, expect, test } from 'vitest';
-import { initInstance } from '../harness/file-service.ts';
-import { LAUNCHER, startService } from '../harness/service.ts';
+import { ronKms } from '../cli/ron-kms.ts';
+import { initInstance, readinessOf } from '../harness/file-service.ts';
+import { call, LAUNCHER, serve, startService } from '../harness/service.ts';
 
 const run = promisify(execFile);
 const running: ReturnType<typeof spawn>[] = [];
@@ -51,6 +52,19 @@ describe('npm start', () => {
     expect(await service.stop()).toBe(0);
     expect(() => process.kill(service.pid, 0)).toThrow();
   });
+});
+
+test('without a key set it starts, takes no token, and /readyz names what to set', async () => {
+  const cwd = mkdtempSync(join(tmpdir(), 'ron-kms-start-'));
+  expect(await ronKms(['init', '--seal', 'keyfile'], { cwd })).toMatchObject({ code: 0 });
+  const service = await serve([], { cwd });
+  try {
+    expect(await readinessOf(service)).toMatchObject({ status: 503, conditions: { auth_ready: false }, missing: [expect.stringMatching(/^auth_ready: set auth\.keyset_path /)] });
+    expect((await call(service, 'GET', '/keys')).status).toBe(401);
+  } finally {
+    await service.end('SIGKILL');
+    rmSync(cwd, { recursive: true });
+  }
 });
 
 describe('npm run demo', () => {

@@ -28,6 +28,16 @@ export function openForReading(path: string): DatabaseSync {
   return open(path, true);
 }
 
+/** Opens it for one look, and closes it whatever that finds. */
+export function looking<T>(path: string, look: (database: DatabaseSync) => T): T {
+  const database = openForReading(path);
+  try {
+    return look(database);
+  } finally {
+    database.close();
+  }
+}
+
 function open(path: string, readOnly: boolean): DatabaseSync {
   const database = new DatabaseSync(path, { readOnly, timeout: 5000 });
   // Secure delete: what is deleted is zeroed where it stood. Full: a commit is on the disk when it returns.

@@ -1,8 +1,8 @@
 import type { StoreFault } from '../../ports/key-store.ts';
 import { KmsError } from '../../core/errors.ts';
+import { reasonOf } from '../../core/reason.ts';
 import { ChangedRow } from './reader.ts';
 import { baseOf } from './record-name.ts';
-import { reasonOf } from '../../core/reason.ts';
 
 /** What was found not to be as the service left it, at the start and since. The first finding is told, and stays. */
 export interface Findings {
@@ -17,6 +17,8 @@ export interface Findings {
 }
 
 const NOT_AS_LEFT = 'the record of this key is not as the service left it; /readyz says more';
+
+const NOT_READ = 'what was asked for is not as the service left it; /readyz says more';
 
 export function createFindings(first: StoreFault | undefined): Findings {
   let fault = first;
@@ -39,8 +41,9 @@ export function createFindings(first: StoreFault | undefined): Findings {
         return read();
       } catch (found) {
         const what = reasonOf(found);
-        add(found instanceof ChangedRow ? { what, kids: new Set([found.kid]) } : { what: `the database is damaged: ${what}`, kids: new Set() });
-        throw unavailable(NOT_AS_LEFT);
+        const kid = found instanceof ChangedRow ? found.kid : undefined;
+        add({ what: found instanceof ChangedRow ? what : `the database is damaged: ${what}`, kids: new Set(kid === undefined ? [] : [kid]) });
+        throw unavailable(kid === undefined ? NOT_READ : NOT_AS_LEFT);
       }
     },
   };

@@ -1,15 +1,14 @@
-import type { DatabaseSync } from 'node:sqlite';
 import type { KeyRing } from './mac-keys.ts';
 import type { StoreFault } from '../../ports/key-store.ts';
 import type { RootKeys } from '../root-key/root-keys.ts';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
+import { reasonOf } from '../../core/reason.ts';
 import { checkHistory } from './check-history.ts';
 import { checkParts } from './check-parts.ts';
 import { compare, faultOf, scanRecords } from './check-records.ts';
-import { DATABASE_NAME, openForReading } from './database.ts';
+import { DATABASE_NAME, looking } from './database.ts';
 import { createKeyRing, onTheirWay } from './mac-keys.ts';
-import { reasonOf } from '../../core/reason.ts';
 
 export interface Inspected {
   readonly generation: number;
@@ -28,27 +27,23 @@ export function inspectStore(directory: string, rootKeys: RootKeys | undefined):
 
 /** The same of a database file. */
 export function inspectDatabase(path: string, ring: KeyRing | undefined): Inspected {
-  let database: DatabaseSync | undefined;
   try {
-    database = openForReading(path);
-    database.exec('BEGIN');
-    const history = checkHistory(database, ring);
-    const fault = compare(database, ring, history, scanRecords(database, ring)) ?? found(checkParts(database));
-    const [records] = Object.values(database.prepare('SELECT count(*) FROM records').get() ?? {}) as [number?];
-    return { generation: history.generation, records: records ?? 0, fault };
+    return looking(path, (database) => {
+      database.exec('BEGIN');
+      const history = checkHistory(database, ring);
+      const fault = compare(database, ring, history, scanRecords(database, ring)) ?? found(checkParts(database));
+      const [records] = Object.values(database.prepare('SELECT count(*) FROM records').get() ?? {}) as [number?];
+      return { generation: history.generation, records: records ?? 0, fault };
+    });
   } catch (damage) {
     return { generation: 0, records: 0, fault: { what: `the database is damaged: ${reasonOf(damage)}`, kids: new Set() } };
-  } finally {
-    database?.close();
   }
 }
 
 /** The generation as it stands now; 0 where there is no store, or none that can be read. */
 export function generationOf(directory: string): number {
   try {
-    const database = openForReading(join(directory, DATABASE_NAME));
-    const [generation] = Object.values(database.prepare('SELECT generation FROM head').get() ?? {}) as [number?];
-    database.close();
+    const [generation] = looking(join(directory, DATABASE_NAME), (database) => Object.values(database.prepare('SELECT generation FROM head').get() ?? {})) as [number?];
     return generation ?? 0;
   } catch {
     return 0;

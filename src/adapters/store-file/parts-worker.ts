@@ -2,9 +2,9 @@
 import type { Finding } from './protocol.ts';
 import { platform, setPriority } from 'node:os';
 import { parentPort, workerData } from 'node:worker_threads';
-import { checkParts } from './check-parts.ts';
-import { openForReading } from './database.ts';
 import { reasonOf } from '../../core/reason.ts';
+import { checkParts } from './check-parts.ts';
+import { looking } from './database.ts';
 
 const NICE = 19;
 
@@ -13,10 +13,7 @@ if (platform() === 'linux') setPriority(NICE);
 
 function findingsOf(path: string): readonly Finding[] {
   try {
-    const database = openForReading(path);
-    const findings = checkParts(database);
-    database.close();
-    return findings;
+    return looking(path, checkParts);
   } catch (fault) {
     return [{ what: `the database is damaged: ${reasonOf(fault)}` }];
   }

@@ -23,11 +23,11 @@ export interface ReaderDeps {
   readonly generationOf: (id: number) => number;
 }
 
-/** A row that is not as the service left it. */
+/** A row that is not as the service left it, and the version it is about where there is one. */
 export class ChangedRow extends Error {
-  readonly kid: string;
+  readonly kid: string | undefined;
 
-  constructor(kid: string, what: string) {
+  constructor(kid: string | undefined, what: string) {
     super(what);
     this.kid = kid;
   }
@@ -94,7 +94,7 @@ export function createReader({ database, ring, generationOf }: ReaderDeps): Read
       const row = sql.operation.get(scopeHash) as unknown as [string, number, string, Uint8Array] | undefined;
       if (row === undefined) return undefined;
       const [body, expiresAt, epoch, mac] = row;
-      if (!isAuthentic(ring, epoch, mac, (key) => operationMac(key, scopeHash, expiresAt, body))) throw new Error('the answer that was kept for an op_id was changed');
+      if (!isAuthentic(ring, epoch, mac, (key) => operationMac(key, scopeHash, expiresAt, body))) throw new ChangedRow(undefined, 'the answer that was kept for an op_id was changed');
       return { body, expiresAt };
     },
 

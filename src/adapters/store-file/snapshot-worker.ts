@@ -2,7 +2,7 @@
 import type { Snapshot, SnapshotOrder } from './protocol.ts';
 import { parentPort, workerData } from 'node:worker_threads';
 import { inspectDatabase } from './inspect.ts';
-import { openForReading } from './database.ts';
+import { looking } from './database.ts';
 import { createKeyRing } from './mac-keys.ts';
 
 const { from, to, keys } = workerData as SnapshotOrder;
@@ -10,12 +10,7 @@ const { from, to, keys } = workerData as SnapshotOrder;
 /** What was deleted is not in the copy: it is written anew, page by page. */
 function copy(): Snapshot {
   const ring = createKeyRing(keys);
-  const database = openForReading(from);
-  try {
-    database.prepare('VACUUM INTO ?').run(to);
-  } finally {
-    database.close();
-  }
+  looking(from, (database) => database.prepare('VACUUM INTO ?').run(to));
   const { generation, records, fault } = inspectDatabase(to, ring);
   if (fault !== undefined) throw new Error(`the copy is not as the service left the store: ${fault.what}`);
   return { generation, records };
