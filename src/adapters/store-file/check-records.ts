@@ -1,42 +1,48 @@
 import type { DatabaseSync } from 'node:sqlite';
 import type { StoreFault } from '../../ports/key-store.ts';
 import type { KeyRing } from './mac-keys.ts';
-import type { Finding, History } from './protocol.ts';
+import type { Finding, History, Scanned, ScanOrder } from './protocol.ts';
 import { DIGEST_BYTES, isAuthentic, noncesDigest, noncesMac, recordDigest, recordMac } from './authentication.ts';
 import { prepare } from './database.ts';
 
 /** How many are named; of the rest the number is told. */
 const NAMED_MAX = 3;
 
-/** Every record as it lies there, by its id: read while another thread reads the history. */
-export interface Scan {
-  readonly generations: Float64Array;
-  readonly digests: Uint8Array;
-  readonly findings: readonly Finding[];
-}
+/** Ids that are taken at once. */
+const SLICE = 4096;
 
-/** Authenticates every record; without keys it only reads them. Public parts are left out: they are held against the hash in their record whenever they are read. */
-export function scanRecords(database: DatabaseSync, ring: KeyRing | undefined): Scan {
-  const findings: Finding[] = [];
+export function orderScan(database: DatabaseSync): ScanOrder {
   const [count, highest] = prepare(database, 'SELECT count(*), COALESCE(MAX(id), 0) FROM records').get() as unknown as [number, number];
   const [changes] = prepare(database, 'SELECT COALESCE(MAX(id), 0) FROM changes').get() as unknown as [number];
-  const size = Math.min(highest, Math.max(count, changes)) + 1;
+  return { size: Math.min(highest, Math.max(count, changes)) + 1, taken: new Int32Array(new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT)) };
+}
+
+/** Authenticates every record of the slices it takes; without keys it only reads them. Public parts are left out: they are held against the hash in their record whenever they are read. */
+export function scanRecords(database: DatabaseSync, ring: KeyRing | undefined, { size, taken }: ScanOrder): Scanned {
+  const findings: Finding[] = [];
   const generations = new Float64Array(size);
   const digests = new Uint8Array(size * DIGEST_BYTES);
-  for (const row of prepare(database, 'SELECT id, kid, generation, content, sealed, epoch, mac FROM records').iterate()) {
-    const [id, kid, generation, content, sealed, epoch, mac] = row as unknown as [number, string, number, string, Uint8Array | null, string, Uint8Array];
-    const digest = recordDigest(kid, generation, content);
-    if (!isAuthentic(ring, epoch, mac, (key) => recordMac(key, id, digest, sealed))) findings.push({ what: `the record of ${kid} was changed`, kid });
-    else if (id >= size) findings.push({ what: `the record of ${kid} was added`, kid });
-    else digests.set(digest, id * DIGEST_BYTES);
-    if (id < size) generations[id] = generation;
+  const slices = Math.ceil(size / SLICE);
+  const rows = prepare(database, 'SELECT id, kid, generation, content, sealed, epoch, mac FROM records WHERE id >= ? AND id < ?');
+  for (let slice = Atomics.add(taken, 0, 1); slice < slices; slice = Atomics.add(taken, 0, 1)) {
+    // The outer ones are open: no id is left out, whatever somebody put there.
+    for (const row of rows.iterate(slice === 0 ? -Infinity : slice * SLICE, slice === slices - 1 ? Infinity : (slice + 1) * SLICE)) {
+      const [id, kid, generation, content, sealed, epoch, mac] = row as unknown as [number, string, number, string, Uint8Array | null, string, Uint8Array];
+      const isKnown = id > 0 && id < size;
+      const digest = recordDigest(kid, generation, content);
+      if (!isAuthentic(ring, epoch, mac, (key) => recordMac(key, id, digest, sealed))) findings.push({ what: `the record of ${kid} was changed`, kid });
+      else if (!isKnown) findings.push({ what: `the record of ${kid} was added`, kid });
+      else digests.set(digest, id * DIGEST_BYTES);
+      if (isKnown) generations[id] = generation;
+    }
   }
   return { generations, digests, findings };
 }
 
 /** Holds what lies there against the history of it. Undefined when the two agree. */
-export function compare(database: DatabaseSync, ring: KeyRing | undefined, history: History, scan: Scan): StoreFault | undefined {
-  const findings = [...history.findings, ...scan.findings, ...(history.isWhole ? [...differences(database, history, scan), ...checkNonces(database, ring, history)] : [])];
+export function compare(database: DatabaseSync, ring: KeyRing | undefined, history: History, scans: readonly Scanned[]): StoreFault | undefined {
+  const scanned = scans.flatMap(({ findings }) => findings);
+  const findings = [...history.findings, ...scanned, ...(history.isWhole ? [...differences(database, history, scans), ...checkNonces(database, ring, history)] : [])];
   return findings.length === 0 ? undefined : faultOf(findings);
 }
 
@@ -48,13 +54,14 @@ export function faultOf(findings: readonly Finding[]): StoreFault {
   return { what: whats.length > NAMED_MAX ? `${named}; and ${whats.length - NAMED_MAX} more` : named, kids };
 }
 
-function differences(database: DatabaseSync, history: History, scan: Scan): readonly Finding[] {
+function differences(database: DatabaseSync, history: History, scans: readonly Scanned[]): readonly Finding[] {
   const findings: Finding[] = [];
-  const known = new Set(scan.findings.map(({ kid }) => kid));
-  const length = Math.max(history.generations.length, scan.generations.length);
+  const known = new Set(scans.flatMap((scan) => scan.findings.map(({ kid }) => kid)));
+  const length = Math.max(history.generations.length, ...scans.map(({ generations }) => generations.length));
   for (let id = 1; id < length; id++) {
-    const [expected = 0, found = 0] = [history.generations[id], scan.generations[id]];
-    if (expected === found && (expected === 0 || isSameDigest(history.digests, scan.digests, id))) continue;
+    const scan = scans.find(({ generations }) => (generations[id] ?? 0) > 0);
+    const [expected = 0, found = 0] = [history.generations[id], scan?.generations[id]];
+    if (expected === found && (scan === undefined || isSameDigest(history.digests, scan.digests, id))) continue;
     const kid = kidOf(database, id);
     if (known.has(kid)) continue;
     const name = kid ?? `number ${id}`;

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { reasonOf } from '../../core/reason.ts';
 import { checkHistory } from './check-history.ts';
 import { checkParts } from './check-parts.ts';
-import { compare, faultOf, scanRecords } from './check-records.ts';
+import { compare, faultOf, orderScan, scanRecords } from './check-records.ts';
 import { DATABASE_NAME, looking } from './database.ts';
 import { createKeyRing, onTheirWay } from './mac-keys.ts';
 
@@ -31,7 +31,7 @@ export function inspectDatabase(path: string, ring: KeyRing | undefined): Inspec
     return looking(path, (database) => {
       database.exec('BEGIN');
       const history = checkHistory(database, ring);
-      const fault = compare(database, ring, history, scanRecords(database, ring)) ?? found(checkParts(database));
+      const fault = compare(database, ring, history, [scanRecords(database, ring, orderScan(database))]) ?? found(checkParts(database));
       const [records] = Object.values(database.prepare('SELECT count(*) FROM records').get() ?? {}) as [number?];
       return { generation: history.generation, records: records ?? 0, fault };
     });

@@ -50,13 +50,29 @@ export interface Finding {
 export interface History {
   readonly generation: number;
   /** By record id, the generation of its last change; 0 where there is none. */
-  readonly generations: Float64Array;
+  readonly generations: Float64Array<ArrayBuffer>;
   /** By record id, what it was changed to: 32 bytes each. */
-  readonly digests: Uint8Array;
+  readonly digests: Uint8Array<ArrayBuffer>;
   /** By record id. */
   readonly nonces: ReadonlyMap<number, { readonly generation: number; readonly digest: Uint8Array }>;
   /** False when it breaks off: then it tells nothing of what is behind. */
   readonly isWhole: boolean;
+  readonly findings: readonly Finding[];
+}
+
+/** A scan of all records by several threads. */
+export interface ScanOrder {
+  /** One above the highest id that there may be. */
+  readonly size: number;
+  /** How many slices were taken: each thread takes the next one, until there is none. */
+  readonly taken: Int32Array<SharedArrayBuffer>;
+}
+
+/** What the records that one thread took are as they lie there, by their id; 0 where it took none. */
+export interface Scanned {
+  readonly generations: Float64Array<ArrayBuffer>;
+  /** 32 bytes each. */
+  readonly digests: Uint8Array<ArrayBuffer>;
   readonly findings: readonly Finding[];
 }
 
@@ -77,6 +93,8 @@ interface SealedRecord {
 
 /** What the store's thread does when it is asked. */
 export interface WriterCalls {
+  /** Its share of the check of all records at the start. */
+  scanRecords(order: ScanOrder): Scanned;
   commit(group: WireGroup): void;
   /** Empties the journal: what was overwritten or not committed is in it no more. False while a reader is in the way. */
   truncate(): boolean;

@@ -12,7 +12,7 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { nodeFiles } from '../audit-file/file-layer.ts';
 import { takeLock } from '../audit-file/lock.ts';
-import { compare, faultOf, scanRecords } from './check-records.ts';
+import { compare, faultOf, orderScan, scanRecords } from './check-records.ts';
 import { DATABASE_NAME, openForReading } from './database.ts';
 import { createFindings } from './findings.ts';
 import { createKeyRing, onItsWay, onTheirWay } from './mac-keys.ts';
@@ -135,12 +135,20 @@ async function openLocked({ path, release, rootKeys, cacheKeysMax }: LockedDeps)
   };
 }
 
-/** Two threads share it: the history is read on the one, the records on this one, where nothing else is to be done yet. */
+/** Two threads share it: the other one reads the history first, then both the records, as nothing else is to be done on this one yet. */
 async function check(thread: StoreThread, database: DatabaseSync, ring: KeyRing): Promise<{ readonly found: StoreFault | undefined; readonly history: History }> {
   try {
-    const scan = scanRecords(database, ring);
+    const order = orderScan(database);
+    const others = thread.ask('scanRecords', order);
+    // Damage that this thread comes upon first leaves it unheard.
+    others.catch(() => undefined);
+    const own = scanRecords(database, ring, order);
     const history = await thread.history;
-    return { found: compare(database, ring, history, scan), history };
+    const scans = [own, await others];
+    const found = compare(database, ring, history, scans);
+    // Of a million records it is 120 MB, and the collector may not come by for long.
+    for (const { digests } of [history, ...scans]) digests.buffer.transfer(0);
+    return { found, history };
   } catch (damage) {
     const history = await thread.history;
     return { found: { what: `the database is damaged: ${reasonOf(damage)}`, kids: new Set() }, history };

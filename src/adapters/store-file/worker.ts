@@ -1,11 +1,11 @@
 /** The store's thread: opens the database, checks it, then does what it is asked, one thing after the other. */
-import type { Answered, Asked, FirstWords, History, WorkerOrder } from './protocol.ts';
-import type { Writer } from './writer.ts';
+import type { Answered, Asked, FirstWords, History, Scanned, WorkerOrder, WriterCalls } from './protocol.ts';
 import type { DatabaseSync } from 'node:sqlite';
 import type { KeyRing } from './mac-keys.ts';
 import { parentPort, workerData } from 'node:worker_threads';
 import { FIRST_CHAIN, headMac } from './authentication.ts';
 import { checkHistory } from './check-history.ts';
+import { scanRecords } from './check-records.ts';
 import { openForWriting, prepare } from './database.ts';
 import { createKeyRing } from './mac-keys.ts';
 import { createWriter } from './writer.ts';
@@ -19,12 +19,21 @@ function start(): void {
   if (isNew(database)) putFirstHead(database, ring);
   tell({ opened: true });
   const { chain, ...history } = readHistory(database, ring);
-  tell({ history });
-  serve(createWriter({ database, ring, epoch, chain, generation: history.generation }), database);
+  tell({ history }, buffersOf(history));
+  serve({
+    ...createWriter({ database, ring, epoch, chain, generation: history.generation }),
+    scanRecords: (order) => scanRecords(database, ring, order),
+    close: () => database.close(),
+  });
 }
 
-function tell(words: FirstWords | Answered): void {
-  parentPort?.postMessage(words, []);
+function tell(words: FirstWords | Answered, handedOver: readonly ArrayBuffer[] = []): void {
+  parentPort?.postMessage(words, [...handedOver]);
+}
+
+/** Of a million records they are 40 MB: handed over, not copied. */
+function buffersOf({ generations, digests }: Pick<Scanned, 'generations' | 'digests'>): readonly ArrayBuffer[] {
+  return [generations.buffer, digests.buffer];
 }
 
 /** A crash may have come between the tables and their first row. */
@@ -48,11 +57,11 @@ function readHistory(database: DatabaseSync, ring: KeyRing): History & { readonl
   }
 }
 
-function serve(writer: Writer, database: DatabaseSync): void {
-  const calls = { ...writer, close: () => { database.close(); } };
+function serve(calls: WriterCalls): void {
   parentPort?.on('message', ({ id, call, args }: Asked) => {
     try {
-      tell({ id, result: (calls[call] as (...given: readonly unknown[]) => unknown)(...args) });
+      const result = (calls[call] as (...given: readonly unknown[]) => unknown)(...args);
+      tell({ id, result }, call === 'scanRecords' ? buffersOf(result as Scanned) : []);
     } catch (fault) {
       tell({ id, fault: reasonOf(fault) });
     }

@@ -16,7 +16,7 @@ export interface WriterDeps {
   readonly generation: number;
 }
 
-export type Writer = Omit<WriterCalls, 'close'>;
+type Writer = Omit<WriterCalls, 'close' | 'scanRecords'>;
 
 /** All that writes the database: groups of mutations, each group one transaction, and rows moved to the next epoch. */
 export function createWriter({ database, ring, ...first }: WriterDeps): Writer {
