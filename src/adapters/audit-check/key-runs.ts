@@ -1,6 +1,9 @@
+import type { PackedKeyIndex } from '../../core/key/key-index.ts';
+import { createKeyIndex, namesIn } from '../../core/key/key-index.ts';
+
 /** What was seen of the keys in consecutive entries; small enough to send between threads. */
 export interface PackedKeyRuns {
-  readonly bases: readonly string[];
+  readonly keys: PackedKeyIndex;
   /** `WIDTH` for each key. */
   readonly numbers: Float64Array;
   /** How often entries were missing. */
@@ -29,28 +32,31 @@ const KEYS_AT_FIRST = 1024;
 
 /** `isFromStart`: all entries before are known too, so that a key that was not seen yet begins here. */
 export function createKeyRuns({ isFromStart }: { readonly isFromStart: boolean }): KeyRuns {
-  const slots = new Map<string, number>();
+  const keys = createKeyIndex();
   let numbers = new Float64Array(KEYS_AT_FIRST * WIDTH);
   let gaps = 0;
 
   const at = (slot: number, column: number): number => numbers[slot + column] ?? 0;
 
   const add = (base: string): number => {
-    const slot = slots.size * WIDTH;
+    const slot = keys.size() * WIDTH;
     if (slot === numbers.length) {
       const wider = new Float64Array(2 * numbers.length);
       wider.set(numbers);
       numbers = wider;
     }
-    // A copy: a part of a bundle's text would keep the whole of it in memory.
-    slots.set(Buffer.from(base).toString(), slot);
-    return slot;
+    return keys.add(base) * WIDTH;
+  };
+
+  const slotOf = (base: string): number | undefined => {
+    const key = keys.find(base);
+    return key === undefined ? undefined : key * WIDTH;
   };
 
   return {
     see(index, kid, keySeq) {
       const base = baseOf(kid);
-      const slot = slots.get(base);
+      const slot = slotOf(base);
       if (slot === undefined) {
         const fresh = add(base);
         numbers.set([index, keySeq, keySeq, gaps, gaps], fresh);
@@ -65,12 +71,13 @@ export function createKeyRuns({ isFromStart }: { readonly isFromStart: boolean }
     skip() {
       gaps++;
     },
-    pack: () => ({ bases: [...slots.keys()], numbers: numbers.slice(0, slots.size * WIDTH), gaps }),
+    pack: () => ({ keys: keys.pack(), numbers: numbers.slice(0, keys.size() * WIDTH), gaps }),
     absorb(later, report) {
-      for (const [place, base] of later.bases.entries()) {
-        const its = later.numbers.subarray(place * WIDTH, (place + 1) * WIDTH);
+      let place = 0;
+      for (const base of namesIn(later.keys)) {
+        const its = later.numbers.subarray(place * WIDTH, ++place * WIDTH);
         const [firstIndex = 0, firstSeq = 0, lastSeq = 0, firstGaps = 0, lastGaps = 0] = its;
-        const slot = slots.get(base);
+        const slot = slotOf(base);
         const hasGap = firstGaps > 0 || gaps > (slot === undefined ? 0 : at(slot, LAST_GAPS));
         const wrong = wrongStep(slot === undefined ? 0 : at(slot, LAST_SEQ), firstSeq, hasGap);
         if (wrong !== undefined) report(firstIndex, `${wrong} (${base})`);

@@ -1,6 +1,7 @@
 import type { FrozenLedger, Ledger, LedgerHead } from './ledger.ts';
 import { createHash, timingSafeEqual } from 'node:crypto';
 import { setImmediate as turn } from 'node:timers/promises';
+import { createKeyCounts } from './key-counts.ts';
 import { createLedger } from './ledger.ts';
 
 /** The ledger and the tree as they stood at one size: where a start goes on from. */
@@ -30,7 +31,7 @@ export async function encodeState(size: number, rootHash: Buffer, { head, keySeq
   const first: HeadLine = { v: VERSION, size, root_hash: rootHash.toString('base64'), ...head };
   const lines = [line(first)];
   let slice: (string | number)[] = [];
-  for (const [base, seq] of keySeqs) {
+  for (const [base, seq] of keySeqs.entries()) {
     // Taken back after a failed write.
     if (seq === 0) continue;
     slice.push(base, seq);
@@ -53,15 +54,23 @@ export async function encodeState(size: number, rootHash: Buffer, { head, keySeq
 export function decodeState(bytes: Buffer, mac: Mac): SealedState | undefined {
   const macAt = bytes.lastIndexOf(NEWLINE, bytes.length - 2) + 1;
   const signed = bytes.subarray(0, macAt);
-  const [given] = jsonLines(bytes.subarray(macAt)) ?? [];
+  const given = macLine(bytes.subarray(macAt));
   const expected = mac(createHash('sha256').update(signed).digest());
   const stated = Buffer.from(typeof given === 'string' ? given : '', 'base64');
   if (stated.length !== expected.length || !timingSafeEqual(stated, expected)) return undefined;
   // From here on it is our own writing.
-  const [first, ...slices] = jsonLines(signed) as [HeadLine, ...(string | number)[][]];
-  if (first.v !== VERSION) return undefined;
-  const keySeqs = new Map<string, number>();
-  for (const slice of slices) for (let i = 0; i < slice.length; i += 2) keySeqs.set(slice[i] as string, slice[i + 1] as number);
+  const keySeqs = createKeyCounts();
+  let first: HeadLine | undefined;
+  for (const value of jsonLines(signed)) {
+    if (first === undefined) {
+      first = value as HeadLine;
+      if (first.v !== VERSION) return undefined;
+      continue;
+    }
+    const slice = value as (string | number)[];
+    for (let i = 0; i < slice.length; i += 2) keySeqs.set(slice[i] as string, slice[i + 1] as number);
+  }
+  if (first === undefined) return undefined;
   return { size: first.size, rootHash: Buffer.from(first.root_hash, 'base64'), ledger: createLedger({ ...first, announced: first.announced }, keySeqs) };
 }
 
@@ -69,10 +78,15 @@ function line(value: unknown): Buffer {
   return Buffer.from(`${JSON.stringify(value)}\n`);
 }
 
-function jsonLines(bytes: Buffer): unknown[] | undefined {
+function macLine(bytes: Buffer): unknown {
   try {
-    return bytes.toString('utf8').split('\n').filter((text) => text !== '').map((text): unknown => JSON.parse(text));
+    return JSON.parse(bytes.toString('utf8'));
   } catch {
     return undefined;
   }
+}
+
+/** One by one: of a million keys, all lines together would take 400 MB. */
+function* jsonLines(bytes: Buffer): Generator {
+  for (let from = 0, to = bytes.indexOf(NEWLINE); to >= 0; from = to + 1, to = bytes.indexOf(NEWLINE, from)) yield JSON.parse(bytes.toString('utf8', from, to));
 }

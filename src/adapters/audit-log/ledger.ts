@@ -1,4 +1,6 @@
 import type { AuditEvent, EntryDetail } from '../../core/log/entry.ts';
+import type { KeyCounts } from './key-counts.ts';
+import { createKeyCounts } from './key-counts.ts';
 
 /** What the ledger looks at in an entry, whether it is written now or read at the start. */
 export type Noted = Pick<AuditEvent, 'op' | 'op_id' | 'corr_id' | 'tenant' | 'kid' | 'alg' | 'purpose' | 'input_hash' | 'actor' | 'result' | 'reason' | 'generation' | 'detail'>;
@@ -27,7 +29,7 @@ export interface LedgerHead {
 export interface FrozenLedger {
   readonly head: LedgerHead;
   /** Count of entries by key base. It stands still until `thaw`, though the ledger counts on. */
-  readonly keySeqs: ReadonlyMap<string, number>;
+  readonly keySeqs: Pick<KeyCounts, 'entries'>;
   thaw(): void;
 }
 
@@ -47,13 +49,13 @@ export interface Ledger {
 
 const EMPTY_HEAD: LedgerHead = { lastMs: 0, generation: 0, anchorValue: 0, intents: [], announced: undefined };
 
-export function createLedger(head: LedgerHead = EMPTY_HEAD, keySeqs: Map<string, number> = new Map()): Ledger {
+export function createLedger(head: LedgerHead = EMPTY_HEAD, keySeqs: KeyCounts = createKeyCounts()): Ledger {
   const intents = new Map(head.intents.map((intent) => [nameOf(intent.event), intent]));
   let { lastMs, generation, anchorValue, announced } = head;
   /** Counts changed while the others are being written away. */
   let changed: Map<string, number> | undefined;
 
-  const keySeq = (base: string): number => changed?.get(base) ?? keySeqs.get(base) ?? 0;
+  const keySeq = (base: string): number => changed?.get(base) ?? keySeqs.get(base);
   const count = (kid: string, by: 1 | -1): number => {
     const base = baseOf(kid);
     const next = keySeq(base) + by;

@@ -1,0 +1,134 @@
+/**
+ * Numbers keys by their names, 0, 1, 2 and so on as they come. What names have in common stands once, and a
+ * UUID takes 16 bytes: a million keys take 30 MB, and 130 MB as the strings of a `Map`.
+ */
+export interface KeyIndex {
+  size(): number;
+  find(base: string): number | undefined;
+  /** The number of a name that was not there. */
+  add(base: string): number;
+  nameOf(number: number): string;
+  pack(): PackedKeyIndex;
+}
+
+/** An index on its way to another thread. */
+export interface PackedKeyIndex {
+  readonly prefixes: readonly string[];
+  /** For each key, the number of its prefix. */
+  readonly prefixOf: Uint32Array<ArrayBuffer>;
+  /** For each key, 16 bytes. */
+  readonly uuids: Uint8Array<ArrayBuffer>;
+}
+
+const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/;
+const UUID_CHARS = 36;
+const UUID_BYTES = 16;
+/** Ends a name that ends with no UUID, and is its own prefix. */
+const WHOLE = '\0';
+const NAMES_AT_FIRST = 1024;
+const NONE = -1;
+
+/** The name that is looked for, taken apart: one at a time. */
+const wanted = { prefix: '', uuid: Buffer.alloc(UUID_BYTES) };
+
+export function createKeyIndex(): KeyIndex {
+  const prefixes: string[] = [];
+  const numberOfPrefix = new Map<string, number>();
+  let prefixOf = new Uint32Array(NAMES_AT_FIRST);
+  let uuids = Buffer.alloc(NAMES_AT_FIRST * UUID_BYTES);
+  /** Open addressing: the number of a name where its hash says, or behind. At most half of it is used. */
+  let table = new Int32Array(2 * NAMES_AT_FIRST).fill(NONE);
+  let size = 0;
+
+  /** The place of the wanted name in the table, or the free one where it belongs. */
+  const placeOf = (prefix: number): number => {
+    const mask = table.length - 1;
+    for (let place = hashOf(prefix, wanted.uuid, 0) & mask; ; place = (place + 1) & mask) {
+      const number = table[place] ?? NONE;
+      if (number === NONE || (prefixOf[number] === prefix && isWanted(uuids, number))) return place;
+    }
+  };
+
+  const addPrefix = (text: string): number => {
+    // A copy: a part of a longer text would keep the whole of it in memory.
+    const prefix = Buffer.from(text).toString();
+    numberOfPrefix.set(prefix, prefixes.length);
+    return prefixes.push(prefix) - 1;
+  };
+
+  const grow = (): void => {
+    const [prefixesBefore, uuidsBefore] = [prefixOf, uuids];
+    prefixOf = new Uint32Array(2 * prefixesBefore.length);
+    prefixOf.set(prefixesBefore);
+    uuids = Buffer.alloc(2 * uuidsBefore.length);
+    uuids.set(uuidsBefore);
+    table = new Int32Array(2 * table.length).fill(NONE);
+    const mask = table.length - 1;
+    for (let number = 0; number < size; number++) {
+      let place = hashOf(prefixOf[number] ?? NONE, uuids, number * UUID_BYTES) & mask;
+      while (table[place] !== NONE) place = (place + 1) & mask;
+      table[place] = number;
+    }
+  };
+
+  return {
+    size: () => size,
+    find(base) {
+      takeApart(base);
+      const prefix = numberOfPrefix.get(wanted.prefix);
+      if (prefix === undefined) return undefined;
+      const number = table[placeOf(prefix)] ?? NONE;
+      return number === NONE ? undefined : number;
+    },
+    add(base) {
+      if (size === prefixOf.length) grow();
+      takeApart(base);
+      const prefix = numberOfPrefix.get(wanted.prefix) ?? addPrefix(wanted.prefix);
+      table[placeOf(prefix)] = size;
+      prefixOf[size] = prefix;
+      uuids.set(wanted.uuid, size * UUID_BYTES);
+      return size++;
+    },
+    nameOf: (number) => nameFrom(prefixes[prefixOf[number] ?? NONE] ?? '', uuids, number),
+    pack: () => ({ prefixes, prefixOf: prefixOf.slice(0, size), uuids: new Uint8Array(uuids.subarray(0, size * UUID_BYTES)) }),
+  };
+}
+
+/** The names of an index, in their order. */
+export function* namesIn({ prefixes, prefixOf, uuids }: PackedKeyIndex): Generator<string> {
+  const bytes = Buffer.from(uuids.buffer, uuids.byteOffset, uuids.length);
+  for (const [number, prefix] of prefixOf.entries()) yield nameFrom(prefixes[prefix] ?? '', bytes, number);
+}
+
+function takeApart(base: string): void {
+  const uuid = base.slice(-UUID_CHARS);
+  if (UUID.test(uuid)) {
+    wanted.prefix = base.slice(0, -UUID_CHARS);
+    wanted.uuid.write(uuid.replaceAll('-', ''), 'hex');
+  } else {
+    wanted.prefix = base + WHOLE;
+    wanted.uuid.fill(0);
+  }
+}
+
+function nameFrom(prefix: string, uuids: Buffer, number: number): string {
+  if (prefix.endsWith(WHOLE)) return prefix.slice(0, -WHOLE.length);
+  const hex = uuids.toString('hex', number * UUID_BYTES, (number + 1) * UUID_BYTES);
+  return `${prefix}${hex.slice(0, 8)}-${hex.slice(8, 12)}-${hex.slice(12, 16)}-${hex.slice(16, 20)}-${hex.slice(20)}`;
+}
+
+function isWanted(uuids: Buffer, number: number): boolean {
+  for (let i = 0, at = number * UUID_BYTES; i < UUID_BYTES; i++) if (uuids[at + i] !== wanted.uuid[i]) return false;
+  return true;
+}
+
+/** Spreads what is random in a UUID, and what is counted in one, over all bits: multiply and shift, as in Murmur3. */
+function hashOf(prefix: number, uuids: Buffer, at: number): number {
+  let hash = prefix;
+  for (let i = 0; i < UUID_BYTES; i += 4) {
+    hash = Math.imul(hash ^ uuids.readInt32LE(at + i), 0x85_eb_ca_6b);
+    hash ^= hash >>> 15;
+  }
+  hash = Math.imul(hash, 0xc2_b2_ae_35);
+  return (hash ^ (hash >>> 16)) >>> 0;
+}

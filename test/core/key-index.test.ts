@@ -1,0 +1,32 @@
+import { describe, expect, test } from 'vitest';
+import { createKeyIndex, namesIn } from '../../src/core/key/key-index.ts';
+
+const uuidOf = (number: number): string => `01932c07-0000-7000-8000-${number.toString(16).padStart(12, '0')}`;
+const NAMES = [
+  ...Array.from({ length: 3000 }, (_, i) => `core/bench/ed25519/${uuidOf(i)}`),
+  // The same UUIDs under another prefix, and names that end with none.
+  ...Array.from({ length: 3000 }, (_, i) => `other/bench/ed25519/${uuidOf(i)}`),
+  ...Array.from({ length: 3000 }, (_, i) => `core/bench/ed25519/${i}`),
+  '', '/', uuidOf(1), uuidOf(0xabc).toUpperCase(), `${uuidOf(1)}/`, `core/bench/ed25519/${'0'.repeat(36)}`, 'core/bench/ed25519/00000000-0000-0000-0000-000000000000',
+];
+
+describe('the index of key names', () => {
+  const index = createKeyIndex();
+  const numbers = NAMES.map((name) => {
+    expect(index.find(name), name).toBeUndefined();
+    return index.add(name);
+  });
+
+  test('numbers them as they come, and finds each again, and no other', () => {
+    expect(numbers).toEqual(NAMES.map((_, i) => i));
+    expect(index.size()).toBe(NAMES.length);
+    expect(NAMES.map(index.find)).toEqual(numbers);
+    for (const name of ['core/bench/ed25519/', `core/bench/ed25519/${uuidOf(3000)}`, 'x', '\0']) expect(index.find(name)).toBeUndefined();
+  });
+
+  test('gives every name back as it was, on another thread too', () => {
+    expect(numbers.map(index.nameOf)).toEqual(NAMES);
+    expect([...namesIn(structuredClone(index.pack()))]).toEqual(NAMES);
+    expect([...namesIn(createKeyIndex().pack())]).toEqual([]);
+  });
+});
