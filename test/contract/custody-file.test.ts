@@ -20,7 +20,7 @@ const cache = createPublicKeyCache(8);
 const primitives = { signatures: createSignaturePrimitives({ memory, gate: createPoolGate(4), publicKeys: cache }), kems: createKemPrimitives(cache) };
 const held = [{ epoch: FIRST_EPOCH, key: makeRootKey(memory) }];
 const rootKeys = rootKeysOf(held, 'an instance', memory);
-const custodyOf = (keys = rootKeys, aead: Aead = aeads['ChaCha20-Poly1305'], cacheKeysMax = 2) => createFileCustody({ primitives, memory, rootKeys: keys, aead, cacheKeysMax });
+const custodyOf = (keys = rootKeys, aead: Aead = aeads['ChaCha20-Poly1305'], cacheKeysMax = 2, unsealedBytesMax?: number) => createFileCustody({ primitives, memory, rootKeys: keys, aead, cacheKeysMax, ...(unsealedBytesMax !== undefined && { unsealedBytesMax }) });
 
 /** As the service does: what is generated is sealed once, to the generation of the mutation that makes it. */
 function sealing(custody: Custody): Custody {
@@ -112,6 +112,19 @@ describe('a sealed private part', () => {
     // Also while they push each other out.
     await Promise.all(Array.from({ length: 200 }, (_, i) => custody.sign(versions[i % 9] as VersionRecord, schemes, MESSAGE, NOTHING)));
     expect(custody.unsealed()).toBe(3);
+  });
+
+  test('stays unsealed within a bounded memory, however many keys may be; one alone may be larger than that', async () => {
+    const versions = await Promise.all(Array.from({ length: 9 }, (_, i) => versionOf(custodyOf(), KID.replace('001#', `00${i + 1}#`))));
+    const unsealedWithin = async (bytesMax: number): Promise<number> => {
+      const custody = custodyOf(rootKeys, aeads['ChaCha20-Poly1305'], 100, bytesMax);
+      for (const version of [...versions, ...versions]) expect(await custody.sign(version, schemes, MESSAGE, NOTHING)).toHaveLength(2);
+      return custody.unsealed();
+    };
+    // A hybrid key takes about 32 KiB.
+    expect(await unsealedWithin(200 * 1024)).toBe(6);
+    expect(await unsealedWithin(100 * 1024 * 1024)).toBe(9);
+    expect(await unsealedWithin(1)).toBe(1);
   });
 
   test('moves to the next root key, and then opens without the one before', async () => {

@@ -17,6 +17,8 @@ export interface FileCustodyDeps extends PrivatePartsDeps {
   readonly aead: Aead;
   /** `backends.file.cache_keys`. */
   readonly cacheKeysMax: number;
+  /** What is unsealed takes about so much memory, at most. */
+  readonly unsealedBytesMax?: number;
 }
 
 export interface FileCustody extends Custody {
@@ -27,11 +29,13 @@ export interface FileCustody extends Custody {
 }
 
 const FILE_CLASS = 'file';
+/** Two thousand hybrid keys: ten thousand of them would be 310 MiB. */
+const UNSEALED_BYTES_MAX = 64 * 1024 * 1024;
 
 /** Keys that lie with their records, sealed; unsealed on use, into a bounded cache. */
-export function createFileCustody({ rootKeys, aead, cacheKeysMax, ...deps }: FileCustodyDeps): FileCustody {
+export function createFileCustody({ rootKeys, aead, cacheKeysMax, unsealedBytesMax = UNSEALED_BYTES_MAX, ...deps }: FileCustodyDeps): FileCustody {
   const { memory, primitives } = deps;
-  const cache = createUnsealedCache(cacheKeysMax);
+  const cache = createUnsealedCache({ keysMax: cacheKeysMax, bytesMax: unsealedBytesMax });
   /** Seeds of versions that no mutation has taken yet. */
   const unsettled = new Map<string, Buffer>();
   /** Records whose versions were erased: a reader may still hold one, blob and all. */
