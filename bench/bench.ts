@@ -1,6 +1,7 @@
 import type { Figures } from './figures.ts';
 import type { Machine } from './machine.ts';
 import type { LargeLog } from './large-log.ts';
+import type { LargeStore } from './large-store.ts';
 import type { Memory } from './memory.ts';
 import type { Samples } from './rounds.ts';
 import type { StartUp } from './start-up.ts';
@@ -8,6 +9,7 @@ import type { TargetLine } from './targets.ts';
 import { figuresOf } from './figures.ts';
 import { readMachine } from './machine.ts';
 import { measureLargeLog } from './large-log.ts';
+import { measureLargeStore } from './large-store.ts';
 import { measureMemory } from './memory.ts';
 import { runRounds } from './rounds.ts';
 import { operationRows } from './rows.ts';
@@ -25,7 +27,9 @@ export interface BenchOptions {
   readonly startUpRuns: number;
   /** Entries of the large log; left out, none is made. */
   readonly largeLog: number | undefined;
-  /** Logs on disk are made below it, so its file system is the one that is measured. */
+  /** Keys of the large store; left out, none is made. */
+  readonly largeStore: number | undefined;
+  /** Logs and stores are made below it, so its file system is the one that is measured. */
   readonly directory: string;
   readonly signal: AbortSignal;
   progress(line: string): void;
@@ -39,6 +43,7 @@ export interface Report extends Figures {
   readonly startUp?: StartUp;
   readonly memory?: Memory;
   readonly largeLog?: LargeLog;
+  readonly largeStore?: LargeStore;
   /** Answers that were not 2xx, or said no; the figures beside them mean nothing. */
   readonly failures: number;
 }
@@ -47,11 +52,12 @@ export interface Report extends Figures {
 const START_UP = 'start-up';
 const MEMORY = 'memory';
 const LARGE_LOG = 'large log';
+const LARGE_STORE = 'large store';
 
 /** The names that `only` can pick from. */
-export const partNames: readonly string[] = [...operationRows.map(({ name }) => name), START_UP, MEMORY, LARGE_LOG];
+export const partNames: readonly string[] = [...operationRows.map(({ name }) => name), START_UP, MEMORY, LARGE_LOG, LARGE_STORE];
 
-export async function runBench({ seconds, rounds, only, memoryStep, startUpRuns, largeLog: entries, directory, signal, progress }: BenchOptions): Promise<Report> {
+export async function runBench({ seconds, rounds, only, memoryStep, startUpRuns, largeLog: entries, largeStore: keys, directory, signal, progress }: BenchOptions): Promise<Report> {
   const isWanted = (name: string): boolean => only === undefined || name.includes(only);
   const machine = readMachine();
   const date = new Date().toISOString();
@@ -62,14 +68,16 @@ export async function runBench({ seconds, rounds, only, memoryStep, startUpRuns,
   const memory = memoryStep !== undefined && isWanted(MEMORY) ? await measureMemory({ stepOperations: memoryStep, signal, progress }) : undefined;
 
   const largeLog = entries !== undefined && isWanted(LARGE_LOG) ? await measureLargeLog({ entries, directory, signal, progress }) : undefined;
+  const largeStore = keys !== undefined && isWanted(LARGE_STORE) ? await measureLargeStore({ keys, windowMs: seconds * 1000, rounds, directory, signal, progress }) : undefined;
 
   const figures = rows.length === 0 ? { operations: [], raw: [] } : figuresOf(rows, samples);
   return {
     date, machine, options: { seconds, rounds, only }, ...figures,
-    targets: targetLines({ samples, startUp, memory, largeLog }),
+    targets: targetLines({ samples, startUp, memory, largeLog, largeStore }),
     ...(startUp && { startUp }),
     ...(memory && { memory }),
     ...(largeLog && { largeLog }),
+    ...(largeStore && { largeStore }),
     failures: figures.operations.reduce((sum, { failures }) => sum + failures, 0),
   };
 }

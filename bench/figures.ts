@@ -2,6 +2,7 @@ import type { LoadResult } from './load.ts';
 import type { RawName } from './raw.ts';
 import type { OperationRow } from './rows.ts';
 import type { Sample, Samples } from './rounds.ts';
+import { rawsOf } from './rows.ts';
 import { ECHO, ECHO_CONNECTIONS, measurementOf, rawMeasurementOf } from './rounds.ts';
 
 /** One line of the table: medians over the rounds, the worst of the maxima, all of the failures. */
@@ -28,7 +29,7 @@ export interface Figures {
 }
 
 export function figuresOf(rows: readonly OperationRow[], samples: Samples): Figures {
-  const raws = [...new Set(rows.flatMap(({ raw }) => raw ?? []))];
+  const raws = [...new Set(rows.flatMap(rawsOf))];
   const echo = ECHO_CONNECTIONS.map((connections) => figure(samples, ECHO, connections, undefined));
   const operations = rows.flatMap((row) => row.connections.map((connections) => figure(samples, row.name, connections, row)));
   return {
@@ -84,6 +85,12 @@ export function ratioOf(samples: Samples, measurement: string, base: string | un
     return below === undefined ? [] : [merit(sample) / merit(below)];
   });
   return ratios === undefined || ratios.length === 0 ? undefined : median(ratios);
+}
+
+/** The median over the rounds of how often a second. */
+export function perSecondOf(samples: Samples, measurement: string): number | undefined {
+  const taken = samples.get(measurement);
+  return taken === undefined ? undefined : median(taken.map(({ perSecond }) => perSecond));
 }
 
 /** The median over the rounds of a measurement's 95th percentile, milliseconds. */

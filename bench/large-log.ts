@@ -11,6 +11,7 @@ import { fillLog } from './fill-log.ts';
 import { makeInstance } from './instance.ts';
 import { rssMibOf } from './process-stat.ts';
 import { startServiceUnderTest } from './service-under-test.ts';
+import { medianStartMs } from './start-up.ts';
 import { startWorker } from './worker.ts';
 import { createWorld, signBody } from './world.ts';
 
@@ -49,8 +50,8 @@ export async function measureLargeLog({ entries, directory, signal, progress }: 
   try {
     await fillLog(small, Math.ceil(entries / SMALLER), signal, progress);
     await fillLog(large, entries, signal, progress);
-    const smallStartedInMs = await startOften(small, signal);
-    const startedInMs = await startOften(large, signal);
+    const smallStartedInMs = await medianStartMs(small, signal);
+    const startedInMs = await medianStartMs(large, signal);
     const startedAfterKillMs = await startAfterKills(large, signal);
     progress(`large log  start-up ${Math.round(startedInMs)} ms, after a crash ${Math.round(startedAfterKillMs)} ms`);
     const smallRssMib = await highestRssMib(small, signal);
@@ -63,17 +64,6 @@ export async function measureLargeLog({ entries, directory, signal, progress }: 
     small.remove();
     large.remove();
   }
-}
-
-/** After a stop: the log was sealed. */
-async function startOften(instance: Instance, signal: AbortSignal): Promise<number> {
-  const runsMs: number[] = [];
-  while (runsMs.length < STARTS) {
-    const service = await start(instance, signal);
-    runsMs.push(service.startedInMs);
-    await service.stop();
-  }
-  return median(runsMs);
 }
 
 /** What was signed since the last sealing is in the journal alone. */

@@ -3,6 +3,8 @@
  * operations could reach if HTTP, tokens, policy and log cost nothing.
  */
 import { randomBytes } from 'node:crypto';
+import { closeSync, fdatasyncSync, mkdtempSync, openSync, rmSync, writeSync } from 'node:fs';
+import { join } from 'node:path';
 import { createKemPrimitives } from '../src/adapters/crypto/kems.ts';
 import { createPoolGate } from '../src/adapters/crypto/pool-gate.ts';
 import { createPublicKeyCache } from '../src/adapters/crypto/public-key-cache.ts';
@@ -15,6 +17,8 @@ import { serveJobs } from './worker.ts';
 
 export interface RawJob {
   readonly name: RawName;
+  /** What writes to the disk, writes below it. */
+  readonly directory: string;
   readonly warmUpMs: number;
   readonly ms: number;
 }
@@ -30,6 +34,7 @@ const CACHED_KEYS = 16;
 /** Between two looks at the clock. */
 const AT_ONCE = 8;
 const DATA_KEY_BYTES = 32;
+const PAGE_BYTES = 4096;
 
 const gate = createPoolGate(IN_POOL);
 const publicKeyCache = createPublicKeyCache(CACHED_KEYS);
@@ -45,7 +50,12 @@ const header = randomBytes(96);
 interface Raw {
   readonly inFlight: number;
   /** Prepares, and gives what is done over and over. */
-  make(): Promise<() => unknown> | (() => unknown);
+  make(directory: string): Promise<Repeated> | Repeated;
+}
+
+interface Repeated {
+  (): unknown;
+  end?(): void;
 }
 
 const onOneThread = (make: Raw['make']): Raw => ({ inFlight: 1, make });
@@ -75,6 +85,7 @@ const raws = {
   'AES-256-GCM seal': onOneThread(() => aesGcm().seal),
   'AES-256-GCM open': onOneThread(() => aesGcm().open),
   'hybrid key pairs': onOneThread(() => () => [signerOf('Ed25519'), signerOf('ML-DSA-65')].forEach((signer) => signer.destroy())),
+  'flushed append': onOneThread(flushedAppend),
 } as const satisfies Record<string, Raw>;
 
 export type RawName = keyof typeof raws;
@@ -114,6 +125,22 @@ function aesGcm() {
   return { seal, open: () => aeadOpen(aead, key, nonce, header, sealed) };
 }
 
+/** A page behind the others, on the disk when it returns: what a group of mutations cannot do without. */
+function flushedAppend(parent: string): Repeated {
+  const directory = mkdtempSync(join(parent, 'ron-kms-bench-'));
+  const fd = openSync(join(directory, 'appended'), 'wx');
+  const page = randomBytes(PAGE_BYTES);
+  const append = (): void => {
+    writeSync(fd, page);
+    fdatasyncSync(fd);
+  };
+  const end = (): void => {
+    closeSync(fd);
+    rmSync(directory, { recursive: true });
+  };
+  return Object.assign(append, { end });
+}
+
 /** As many as fit until the time is over; the clock is read seldom, as it costs as much as the cheap ones. */
 async function repeat(once: () => unknown, inFlight: number, ms: number): Promise<number> {
   const endsAt = performance.now() + ms;
@@ -134,13 +161,15 @@ async function repeat(once: () => unknown, inFlight: number, ms: number): Promis
   return count;
 }
 
-serveJobs(async ({ name, warmUpMs, ms }: RawJob): Promise<RawResult> => {
-  const { inFlight, make } = raws[name];
-  const once = await make();
+serveJobs(async ({ name, directory, warmUpMs, ms }: RawJob): Promise<RawResult> => {
+  const { inFlight, make }: Raw = raws[name];
+  const once = await make(directory);
   await repeat(once, inFlight, warmUpMs);
   const startedAt = performance.now();
   const cpuBefore = process.cpuUsage();
   const count = await repeat(once, inFlight, ms);
   const cpu = process.cpuUsage(cpuBefore);
-  return { perSecond: count / ((performance.now() - startedAt) / 1000), cpuUsPerOp: (cpu.user + cpu.system) / count };
+  const seconds = (performance.now() - startedAt) / 1000;
+  once.end?.();
+  return { perSecond: count / seconds, cpuUsPerOp: (cpu.user + cpu.system) / count };
 });

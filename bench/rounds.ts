@@ -5,6 +5,7 @@ import type { Fleet, Served } from './fleet.ts';
 import type { Worker } from './worker.ts';
 import { startFleet } from './fleet.ts';
 import { launcherFlags } from './launcher.ts';
+import { rawsOf } from './rows.ts';
 import { requestBytes, signBody } from './world.ts';
 import { startWorker } from './worker.ts';
 
@@ -52,6 +53,7 @@ interface Bench {
   readonly raw: Worker<RawJob, RawResult>;
   readonly echo: { readonly pid: number; readonly port: number };
   readonly windowMs: number;
+  readonly directory: string;
   record(measurement: string, sample: Sample): void;
 }
 
@@ -76,7 +78,7 @@ export async function runRounds({ rows, rounds, windowMs, directory, signal, pro
       };
       const fleet = await startFleet(new Set(rows.map(({ log }) => log)), directory, signal);
       try {
-        await runRound(rows, fleet, { load, raw, echo: { pid: echo.pid, port: echoPort }, windowMs, record });
+        await runRound(rows, fleet, { load, raw, echo: { pid: echo.pid, port: echoPort }, windowMs, directory, record });
       } finally {
         await fleet.stop();
       }
@@ -92,8 +94,10 @@ async function runRound(rows: readonly OperationRow[], fleet: Fleet, bench: Benc
   await measureEcho(bench, fleet);
   const measured = new Set<RawName>();
   for (const row of rows) {
-    if (row.raw !== undefined && !measured.has(row.raw)) await measureRaw(bench, row.raw);
-    if (row.raw !== undefined) measured.add(row.raw);
+    for (const name of rawsOf(row)) {
+      if (!measured.has(name)) await measureRaw(bench, name);
+      measured.add(name);
+    }
     // The most connections first: they are what the ratios are of, and follow their primitive at once.
     for (const connections of row.connections.toReversed()) await measureRow(bench, fleet.of(row.log), row, connections);
   }
@@ -126,6 +130,6 @@ async function measureLoad({ load, windowMs, record }: Bench, measurement: strin
   record(measurement, { perSecond: operations / result.seconds, cpuUsPerOp: (result.serverCpuSeconds * 1e6) / operations, load: result });
 }
 
-async function measureRaw({ raw, windowMs, record }: Bench, name: RawName): Promise<void> {
-  record(rawMeasurementOf(name), await raw.ask({ name, warmUpMs: WARM_UP_SHARE * windowMs, ms: windowMs }));
+async function measureRaw({ raw, windowMs, directory, record }: Bench, name: RawName): Promise<void> {
+  record(rawMeasurementOf(name), await raw.ask({ name, directory, warmUpMs: WARM_UP_SHARE * windowMs, ms: windowMs }));
 }

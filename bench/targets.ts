@@ -1,8 +1,9 @@
 import type { LargeLog } from './large-log.ts';
+import type { LargeStore } from './large-store.ts';
 import type { Memory } from './memory.ts';
 import type { Samples } from './rounds.ts';
 import type { StartUp } from './start-up.ts';
-import { byCpu, byRate, p95Of, ratioOf } from './figures.ts';
+import { byCpu, byRate, p95Of, perSecondOf, ratioOf } from './figures.ts';
 import { growthOf, highestOf } from './memory.ts';
 import { ECHO, measurementOf, rawMeasurementOf } from './rounds.ts';
 
@@ -12,11 +13,12 @@ export interface Facts {
   readonly startUp: StartUp | undefined;
   readonly memory: Memory | undefined;
   readonly largeLog: LargeLog | undefined;
+  readonly largeStore: LargeStore | undefined;
 }
 
 interface Target {
   readonly what: string;
-  readonly unit: '' | 'ms' | 'MiB' | 'entries/s';
+  readonly unit: '' | '/s' | 'ms' | 'MiB' | 'entries/s';
   /** Undefined when the measurements it takes were left out. */
   readonly figure: (facts: Facts) => number | undefined;
   /** The same ratio of processor times, to be read beside it where the machine is shared. */
@@ -41,6 +43,9 @@ const ratio = (measurement: string, base: string, atLeast: number): Target => ({
   bound: { atLeast },
 });
 
+const perSecond = (measurement: string, atLeast: number): Target =>
+  ({ what: `throughput: ${measurement}`, unit: '/s', figure: ({ samples }) => perSecondOf(samples, measurement), bound: { atLeast } });
+
 const p95 = (measurement: string, below: number): Target =>
   ({ what: `p95: ${measurement}`, unit: 'ms', figure: ({ samples }) => p95Of(samples, measurement), bound: { below } });
 
@@ -54,6 +59,9 @@ const targets: readonly Target[] = [
   ratio(measurementOf('sign batch ed25519', 4), rawMeasurementOf('Ed25519 sign'), 0.65),
   ratio(measurementOf('sign batch ed25519, disk', 4), rawMeasurementOf('Ed25519 sign'), 0.45),
   ratio(measurementOf('wrap x-wing', 64), rawMeasurementOf('X-Wing seal'), 0.6),
+  ratio(measurementOf('sign ed25519, disk, 10,000 keys', 64), measurementOf('sign ed25519, disk', 64), 0.9),
+  perSecond(measurementOf('create hybrid, disk', 64), 2500),
+  perSecond(measurementOf('rotate hybrid, disk', 64), 2500),
   p95(measurementOf('sign ed25519', 1), 1),
   p95(measurementOf('verify ed25519', 1), 1),
   p95(measurementOf('sign hybrid', 1), 4),
@@ -65,6 +73,13 @@ const targets: readonly Target[] = [
   { what: 'memory: second half / first half', unit: '', figure: ({ memory }) => memory && growthOf(memory), bound: { below: 1.1 } },
   { what: 'large log: start-up', unit: 'ms', figure: ({ largeLog }) => largeLog?.startedInMs, bound: { below: 2000 } },
   { what: 'large log: highest RSS / that of one with a tenth of it', unit: '', figure: ({ largeLog }) => largeLog && largeLog.rssMib / largeLog.smallRssMib, bound: { below: 1.1 } },
+  { what: 'large store: start-up', unit: 'ms', figure: ({ largeStore }) => largeStore?.startedInMs, bound: { below: 6000 } },
+  { what: 'large store: start-up with a tenth of it', unit: 'ms', figure: ({ largeStore }) => largeStore?.smallStartedInMs, bound: { below: 800 } },
+  {
+    what: 'large store: sign hybrid @64, keys by Zipf / one key', unit: '', bound: { atLeast: 0.6 },
+    figure: ({ largeStore }) => largeStore?.overOneKey, byCpu: ({ largeStore }) => largeStore?.overOneKeyByCpu,
+  },
+  { what: 'large store: highest RSS while signing', unit: 'MiB', figure: ({ largeStore }) => largeStore?.rssMib, bound: { below: 400 } },
   ...[[1, 200_000], [2, 350_000]].map(([jobs = 0, atLeast = 0]): Target => ({
     what: `audit verify, jobs ${jobs}`, unit: 'entries/s', figure: ({ largeLog }) => largeLog?.checks.find((check) => check.jobs === jobs)?.perSecond, bound: { atLeast },
   })),

@@ -80,3 +80,7 @@ export async function times<T>(count: number, make: () => Promise<T> | T): Promi
   while (made.length < count) made.push(await make());
   return made;
 }
+
+export function shuffled<T>(items: readonly T[]): readonly T[] {
+  return items.map((item) => ({ item, at: Math.random() })).toSorted((a, b) => a.at - b.at).map(({ item }) => item);
+}

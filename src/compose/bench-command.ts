@@ -18,6 +18,8 @@ const MEMORY_STEP = 100_000;
 const SECONDS_MAX = 3600;
 const ROUNDS_MAX = 1000;
 const ENTRIES_MAX = 100_000_000;
+/** The bench's own: what it keeps of a store grows with it. */
+const KEYS_MAX = 6_000_000;
 const MEMORY_PART = 'memory';
 
 /** `--quick`: does it run at all; its figures are worth little. */
@@ -30,7 +32,7 @@ export function makeBenchCommand({ stopped }: BenchDeps): Command {
     summary: 'Measure throughput, latency, start-up and memory, as ratios',
     example: "bench --only 'sign ed25519' --rounds 1",
     options: {
-      seconds: { type: 'string' }, rounds: { type: 'string' }, only: { type: 'string' }, memory: { type: 'boolean' }, 'large-log': { type: 'string' },
+      seconds: { type: 'string' }, rounds: { type: 'string' }, only: { type: 'string' }, memory: { type: 'boolean' }, 'large-log': { type: 'string' }, 'large-store': { type: 'string' },
       quick: { type: 'boolean' }, check: { type: 'boolean' }, markdown: { type: 'string' }, json: { type: 'boolean' },
     },
     about: {
@@ -39,6 +41,7 @@ export function makeBenchCommand({ stopped }: BenchDeps): Command {
       only: 'the operations and parts whose name contains this',
       memory: 'resident memory over a million signatures as well; --only memory is that alone',
       'large-log': 'start-up, memory and the whole check of a log of so many entries as well: 10000000 takes 4 GB and some minutes',
+      'large-store': 'start-up, signing and memory of a store of so many hybrid keys as well: 1000000 takes 5 GB and some minutes',
       quick: 'one round of short windows: whether it runs, not how fast',
       check: 'exit 3 when a target is missed',
       markdown: 'write the report to this file as well',
@@ -56,7 +59,7 @@ export function makeBenchCommand({ stopped }: BenchDeps): Command {
         rounds: Math.ceil(positive(parsed, 'rounds', ROUNDS_MAX) ?? (isQuick ? QUICK.rounds : ROUNDS)),
         startUpRuns: isQuick ? QUICK.startUpRuns : START_UP_RUNS,
         memoryStep: flags['memory'] === true || only === MEMORY_PART ? (isQuick ? QUICK.memoryStep : MEMORY_STEP) : undefined,
-        largeLog: positive(parsed, 'large-log', ENTRIES_MAX), only, directory: io.cwd, signal: abort.signal,
+        largeLog: positive(parsed, 'large-log', ENTRIES_MAX), largeStore: positive(parsed, 'large-store', KEYS_MAX), only, directory: io.cwd, signal: abort.signal,
         progress: (line) => io.err(`${line}\n`),
       }).catch((fault: unknown) => {
         throw abort.signal.aborted ? new Error('interrupted; there is no report') : fault;

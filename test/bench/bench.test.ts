@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { Report } from '../../bench/bench.ts';
+import { makeZipf } from '../../bench/zipf.ts';
 import { makeBenchCommand } from '../../src/compose/bench-command.ts';
 
 let directory: string;
@@ -89,6 +90,28 @@ test('a large log is made by the log itself, started from, and checked whole', a
   const { largeLog } = JSON.parse((await bench({ only: 'large log', 'large-log': '3000', json: true })).out) as Report;
   expect(largeLog).toMatchObject({ entries: 3000, startedInMs: expect.any(Number), checks: [{ jobs: 1 }, { jobs: 2 }] });
   expect(readdirSync(directory).filter((name) => name.startsWith('ron-kms-bench-'))).toEqual([]);
+});
+
+test('a large store is filled by the store itself, started from, and signed with', async () => {
+  const { largeStore, targets } = JSON.parse((await bench({ only: 'large store', 'large-store': '3000', quick: true, json: true })).out) as Report;
+  const sampled = { perSecond: expect.any(Number), cpuUsPerOp: expect.any(Number) };
+  expect(largeStore).toMatchObject({ keys: 3000, startedInMs: expect.any(Number), smallStartedInMs: expect.any(Number), oneKey: sampled, byZipf: sampled, overOneKey: expect.any(Number), rssMib: expect.any(Number) });
+  expect(targets.map(({ unit }) => unit)).toEqual(['ms', 'ms', '', 'MiB']);
+  expect(readdirSync(directory).filter((name) => name.startsWith('ron-kms-bench-'))).toEqual([]);
+});
+
+test('Zipf asks for the second of all ranks half as often as for the first, and for none that is not there', () => {
+  const next = makeZipf(10);
+  const counts = Array.from({ length: 10 }, () => 0);
+  for (let i = 0; i < 100_000; i++) {
+    const rank = next();
+    counts[rank] = (counts[rank] ?? 0) + 1;
+  }
+  const all = counts.reduce((sum, count) => sum + count);
+  expect(all).toBe(100_000);
+  const [first = 0, second = 0, third = 0] = counts;
+  expect(second / first).toBeCloseTo(1 / 2, 1);
+  expect(third / first).toBeCloseTo(1 / 3, 1);
 });
 
 test('what cannot be measured is said before anything starts', async () => {
