@@ -42,7 +42,7 @@ import { passphraseTerminal } from './passphrase-terminal.ts';
 import { goOn, moveUnder, openStaged, renew, unpack } from './restore.ts';
 import { settleAround } from './restore-around.ts';
 import { standingOf } from './restore-standing.ts';
-import { isSwapPending, stagedIn, swapIn } from './restore-swap.ts';
+import { endSwap, isSwapPending, stagedIn, swapIn } from './restore-swap.ts';
 
 /** `ron-kms restore`: the keys of a backup in the place of those that are there, which are kept beside it. */
 export const restoreCommand: Command = {
@@ -80,6 +80,7 @@ async function finish(parsed: Parsed, io: Io, { config, places, aside }: Plan): 
   await swapIn(places, aside);
   const { instanceId } = await readIdentity(durableFile(join(places.auditDir, INSTANCE_FILES.identity)));
   const remarks = await settleAround(config, io, instanceId, aside);
+  await endSwap(places);
   print(parsed, io, { finished: true, instance_id: instanceId, remarks }, () => ['a restore that was cut off is done now; nothing was read from the file that you named', ...remarks].join('\n'));
   return EXIT.ok;
 }
@@ -112,11 +113,14 @@ async function restore(parsed: Parsed, io: Io, plan: Plan): Promise<number> {
       const renewed = await renew(deps, instance.opener, standing, progressOf(io, 'sealing anew'));
       await swapUnchanged(plan, before);
       const remarks = await settleAround(plan.config, io, renewed.instanceId, plan.aside);
+      await endSwap(plan.places);
       return say(parsed, io, plan, deps, { renewed, remarks });
     }
     await moveUnder(deps, instance.opened.rootKeys, progressOf(io, 'sealing anew'));
     await swapUnchanged(plan, before);
-    return say(parsed, io, plan, deps, { carried: await goOn(deps, instance.opened), remarks: [] });
+    const carried = await goOn(deps, instance.opened);
+    await endSwap(plan.places);
+    return say(parsed, io, plan, deps, { carried, remarks: [] });
   } finally {
     instance.opened?.rootKeys.destroy();
     instance.opener?.secret.destroy();

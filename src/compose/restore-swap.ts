@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs';
-import { mkdir, readdir, rename, rmdir } from 'node:fs/promises';
+import { mkdir, readdir, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { nodeFiles } from '../adapters/audit-file/file-layer.ts';
 import { takeLock } from '../adapters/audit-file/lock.ts';
@@ -36,7 +36,8 @@ function isReady(auditDir: string): boolean {
 
 /**
  * Puts what was made in place of what is there, which goes to a directory `replaced-…` beside it. Only renames: whatever of them a crash
- * leaves to be done, the same call does. The log comes last, and of it the identity: no service starts on half of it.
+ * leaves to be done, the same call does. The log comes last, and of it the identity: no service starts on half of it. It is pending until
+ * `endSwap`.
  */
 export async function swapIn(places: Places, aside: string): Promise<void> {
   const { auditDir, sealedDir } = places;
@@ -58,9 +59,14 @@ async function swap(directory: string, aside: string): Promise<void> {
   if (!existsSync(placed)) return;
   for (const name of identityFirst(await namesIn(placed)).toReversed()) await rename(join(placed, name), join(directory, name));
   await flushDirectory(directory);
-  for (const name of await readdir(placed)) await nodeFiles.unlink(join(placed, name));
-  await rmdir(placed);
-  await flushDirectory(directory);
+}
+
+/** All that has to follow is done too. */
+export async function endSwap({ auditDir, sealedDir }: Places): Promise<void> {
+  for (const directory of new Set([sealedDir, auditDir])) {
+    await rm(join(directory, PLACED), { recursive: true, force: true });
+    await flushDirectory(directory);
+  }
 }
 
 async function namesIn(directory: string): Promise<readonly string[]> {
