@@ -14,3 +14,32 @@ test('more keys than there was room for at first are followed, each by itself, o
   for (let key = 0; key < 7000; key++) expect(runs.see(12_000 + key, kidOf(key), key < 5000 ? 3 : 2)).toBeUndefined();
   expect(runs.see(19_000, kidOf(4321), 5)).toContain('has key_seq 5 after 3');
 });
+
+test('an empty one takes a range over, and says of it what it says of one that it read itself', () => {
+  const [range, rest] = [createKeyRuns({ isFromStart: false }), createKeyRuns({ isFromStart: false })];
+  for (let key = 0; key < 3000; key++) range.see(key, kidOf(key), key === 7 ? 2 : 1);
+  range.skip();
+  for (let key = 0; key < 3000; key++) rest.see(3000 + key, kidOf(key), key === 9 ? 2 : 5);
+  const runs = createKeyRuns({ isFromStart: true });
+  const told: string[] = [];
+  const tell = (index: number, what: string): void => { told.push(`${index} ${what}`); };
+  runs.absorb(range.pack(), tell);
+  expect(told).toEqual([`7 has key_seq 2 where its key begins with 1 (core/a/ed25519/7)`]);
+  // Entries are missing between the two: any number above is right.
+  runs.absorb(rest.pack(), tell);
+  expect(told).toHaveLength(1);
+  expect(runs.see(9000, kidOf(9), 3)).toBeUndefined();
+  expect(runs.see(9001, kidOf(10), 5)).toContain('has key_seq 5 after 5');
+  expect(runs.see(9002, kidOf(4000), 1)).toBeUndefined();
+});
+
+test('entries that are missing before a range excuse the keys that it begins with', () => {
+  const range = createKeyRuns({ isFromStart: false });
+  range.see(10, kidOf(1), 4);
+  const runs = createKeyRuns({ isFromStart: true });
+  runs.skip();
+  const told: string[] = [];
+  runs.absorb(range.pack(), (index, what) => told.push(`${index} ${what}`));
+  expect(told).toEqual([]);
+  expect(runs.see(11, kidOf(1), 6)).toContain('has key_seq 6 after 4');
+});

@@ -26,7 +26,14 @@ describe('the index of key names', () => {
 
   test('gives every name back as it was, on another thread too', () => {
     expect(numbers.map(index.nameOf)).toEqual(NAMES);
-    expect([...namesIn(structuredClone(index.pack()))]).toEqual(NAMES);
+    const packed = structuredClone(index.pack());
+    expect([...namesIn(packed)]).toEqual(NAMES);
+    const taken = createKeyIndex(packed);
+    expect(NAMES.map(taken.find)).toEqual(numbers);
+    expect(taken.find('x')).toBeUndefined();
+    // It goes on where the other one was.
+    expect(taken.add('x')).toBe(NAMES.length);
+    expect([...NAMES, 'x'].map(taken.find)).toEqual([...numbers, NAMES.length]);
     expect([...namesIn(createKeyIndex().pack())]).toEqual([]);
   });
 });

@@ -5,7 +5,7 @@ import { createKeyIndex, namesIn } from '../../core/key/key-index.ts';
 export interface PackedKeyRuns {
   readonly keys: PackedKeyIndex;
   /** `WIDTH` for each key. */
-  readonly numbers: Float64Array;
+  readonly numbers: Float64Array<ArrayBuffer>;
   /** How often entries were missing. */
   readonly gaps: number;
 }
@@ -16,6 +16,7 @@ export interface KeyRuns {
   see(index: number, kid: string, keySeq: number): string | undefined;
   /** Entries are missing here: any key may have gone on. */
   skip(): void;
+  /** Gives its memory away; it is not asked again. */
   pack(): PackedKeyRuns;
   /** Goes on behind these with what was seen there. */
   absorb(later: PackedKeyRuns, report: (index: number, what: string) => void): void;
@@ -26,13 +27,15 @@ export interface KeyRuns {
  * Flat numbers take a fraction of the memory of objects, and there may be a million keys.
  */
 const WIDTH = 5;
+const FIRST_SEQ = 1;
 const LAST_SEQ = 2;
+const FIRST_GAPS = 3;
 const LAST_GAPS = 4;
 const KEYS_AT_FIRST = 1024;
 
 /** `isFromStart`: all entries before are known too, so that a key that was not seen yet begins here. */
 export function createKeyRuns({ isFromStart }: { readonly isFromStart: boolean }): KeyRuns {
-  const keys = createKeyIndex();
+  let keys = createKeyIndex();
   let numbers = new Float64Array(KEYS_AT_FIRST * WIDTH);
   let gaps = 0;
 
@@ -40,17 +43,42 @@ export function createKeyRuns({ isFromStart }: { readonly isFromStart: boolean }
 
   const add = (base: string): number => {
     const slot = keys.size() * WIDTH;
-    if (slot === numbers.length) {
-      const wider = new Float64Array(2 * numbers.length);
-      wider.set(numbers);
-      numbers = wider;
-    }
+    if (slot === numbers.length) numbers = new Float64Array(numbers.buffer.transfer(2 * numbers.byteLength));
     return keys.add(base) * WIDTH;
   };
 
   const slotOf = (base: string): number | undefined => {
     const key = keys.find(base);
     return key === undefined ? undefined : key * WIDTH;
+  };
+
+  /** What there is first becomes these, and takes their memory: of a million keys there is never a second copy. */
+  const begin = (later: PackedKeyRuns, report: (index: number, what: string) => void): void => {
+    keys = createKeyIndex(later.keys);
+    numbers = later.numbers;
+    for (let key = 0; key < keys.size(); key++) {
+      const slot = key * WIDTH;
+      const wrong = wrongStep(0, at(slot, FIRST_SEQ), gaps + at(slot, FIRST_GAPS) > 0);
+      if (wrong !== undefined) report(at(slot, 0), `${wrong} (${keys.nameOf(key)})`);
+      numbers[slot + FIRST_GAPS] = gaps + at(slot, FIRST_GAPS);
+      numbers[slot + LAST_GAPS] = gaps + at(slot, LAST_GAPS);
+    }
+  };
+
+  const goOn = (later: PackedKeyRuns, report: (index: number, what: string) => void): void => {
+    let place = 0;
+    for (const base of namesIn(later.keys)) {
+      const its = later.numbers.subarray(place * WIDTH, ++place * WIDTH);
+      const [firstIndex = 0, firstSeq = 0, lastSeq = 0, firstGaps = 0, lastGaps = 0] = its;
+      const slot = slotOf(base);
+      const hasGap = firstGaps > 0 || gaps > (slot === undefined ? 0 : at(slot, LAST_GAPS));
+      const wrong = wrongStep(slot === undefined ? 0 : at(slot, LAST_SEQ), firstSeq, hasGap);
+      if (wrong !== undefined) report(firstIndex, `${wrong} (${base})`);
+      const target = slot ?? add(base);
+      if (slot === undefined) numbers.set([firstIndex, firstSeq, 0, gaps + firstGaps], target);
+      numbers[target + LAST_SEQ] = lastSeq;
+      numbers[target + LAST_GAPS] = gaps + lastGaps;
+    }
   };
 
   return {
@@ -71,21 +99,13 @@ export function createKeyRuns({ isFromStart }: { readonly isFromStart: boolean }
     skip() {
       gaps++;
     },
-    pack: () => ({ keys: keys.pack(), numbers: numbers.slice(0, keys.size() * WIDTH), gaps }),
+    pack() {
+      const used = keys.size() * WIDTH * numbers.BYTES_PER_ELEMENT;
+      return { keys: keys.pack(), numbers: new Float64Array(numbers.buffer.transfer(used)), gaps };
+    },
     absorb(later, report) {
-      let place = 0;
-      for (const base of namesIn(later.keys)) {
-        const its = later.numbers.subarray(place * WIDTH, ++place * WIDTH);
-        const [firstIndex = 0, firstSeq = 0, lastSeq = 0, firstGaps = 0, lastGaps = 0] = its;
-        const slot = slotOf(base);
-        const hasGap = firstGaps > 0 || gaps > (slot === undefined ? 0 : at(slot, LAST_GAPS));
-        const wrong = wrongStep(slot === undefined ? 0 : at(slot, LAST_SEQ), firstSeq, hasGap);
-        if (wrong !== undefined) report(firstIndex, `${wrong} (${base})`);
-        const target = slot ?? add(base);
-        if (slot === undefined) numbers.set([firstIndex, firstSeq, 0, gaps + firstGaps], target);
-        numbers[target + LAST_SEQ] = lastSeq;
-        numbers[target + LAST_GAPS] = gaps + lastGaps;
-      }
+      if (keys.size() === 0 && later.numbers.length > 0) begin(later, report);
+      else goOn(later, report);
       gaps += later.gaps;
     },
   };

@@ -21,4 +21,4 @@ if (isBackground && platform() === 'linux') setPriority(NICE);
 
 const tell = (message: RangeMessage, transferred: readonly Transferable[]): void => parentPort?.postMessage(message, [...transferred]);
 const summary = checkRange(job, (stretch) => tell({ stretch }, [stretch.roots.buffer as ArrayBuffer]));
-tell({ summary }, [summary.keys.numbers.buffer as ArrayBuffer, summary.keys.keys.prefixOf.buffer, summary.keys.keys.uuids.buffer]);
+tell({ summary }, [summary.keys.numbers.buffer, summary.keys.keys.prefixOf.buffer, summary.keys.keys.uuids.buffer]);

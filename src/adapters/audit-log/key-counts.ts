@@ -15,11 +15,7 @@ export function createKeyCounts(): KeyCounts {
   let counts = new Float64Array(KEYS_AT_FIRST);
 
   const add = (base: string): number => {
-    if (keys.size() === counts.length) {
-      const wider = new Float64Array(2 * counts.length);
-      wider.set(counts);
-      counts = wider;
-    }
+    if (keys.size() === counts.length) counts = new Float64Array(counts.buffer.transfer(2 * counts.byteLength));
     return keys.add(base);
   };
 

@@ -8,6 +8,7 @@ export interface KeyIndex {
   /** The number of a name that was not there. */
   add(base: string): number;
   nameOf(number: number): string;
+  /** Gives its memory away; it is not asked again. */
   pack(): PackedKeyIndex;
 }
 
@@ -28,17 +29,20 @@ const WHOLE = '\0';
 const NAMES_AT_FIRST = 1024;
 const NONE = -1;
 
+const NOTHING: PackedKeyIndex = { prefixes: [], get prefixOf() { return new Uint32Array(0); }, get uuids() { return new Uint8Array(0); } };
+
 /** The name that is looked for, taken apart: one at a time. */
 const wanted = { prefix: '', uuid: Buffer.alloc(UUID_BYTES) };
 
-export function createKeyIndex(): KeyIndex {
-  const prefixes: string[] = [];
-  const numberOfPrefix = new Map<string, number>();
-  let prefixOf = new Uint32Array(NAMES_AT_FIRST);
-  let uuids = Buffer.alloc(NAMES_AT_FIRST * UUID_BYTES);
+/** An empty one, or the one that was packed: its memory is taken over. */
+export function createKeyIndex(packed: PackedKeyIndex = NOTHING): KeyIndex {
+  const prefixes = [...packed.prefixes];
+  const numberOfPrefix = new Map(prefixes.map((prefix, number) => [prefix, number]));
+  let size = packed.prefixOf.length;
+  let prefixOf = packed.prefixOf;
+  let uuids = Buffer.from(packed.uuids.buffer, packed.uuids.byteOffset, packed.uuids.length);
   /** Open addressing: the number of a name where its hash says, or behind. At most half of it is used. */
-  let table = new Int32Array(2 * NAMES_AT_FIRST).fill(NONE);
-  let size = 0;
+  let table = new Int32Array(0);
 
   /** The place of the wanted name in the table, or the free one where it belongs. */
   const placeOf = (prefix: number): number => {
@@ -56,13 +60,16 @@ export function createKeyIndex(): KeyIndex {
     return prefixes.push(prefix) - 1;
   };
 
-  const grow = (): void => {
-    const [prefixesBefore, uuidsBefore] = [prefixOf, uuids];
-    prefixOf = new Uint32Array(2 * prefixesBefore.length);
-    prefixOf.set(prefixesBefore);
-    uuids = Buffer.alloc(2 * uuidsBefore.length);
-    uuids.set(uuidsBefore);
-    table = new Int32Array(2 * table.length).fill(NONE);
+  /** Room for so many names. */
+  const makeRoom = (names: number): void => {
+    prefixOf = new Uint32Array(prefixOf.buffer.transfer(names * prefixOf.BYTES_PER_ELEMENT));
+    uuids = Buffer.from(uuids.buffer.transfer(names * UUID_BYTES));
+    fillTable(names);
+  };
+
+  const fillTable = (names: number): void => {
+    // A power of two, so that a mask takes the place of a division.
+    table = new Int32Array(2 ** Math.ceil(Math.log2(2 * names))).fill(NONE);
     const mask = table.length - 1;
     for (let number = 0; number < size; number++) {
       let place = hashOf(prefixOf[number] ?? NONE, uuids, number * UUID_BYTES) & mask;
@@ -70,6 +77,9 @@ export function createKeyIndex(): KeyIndex {
       table[place] = number;
     }
   };
+
+  if (size === 0) makeRoom(NAMES_AT_FIRST);
+  else fillTable(size);
 
   return {
     size: () => size,
@@ -81,7 +91,7 @@ export function createKeyIndex(): KeyIndex {
       return number === NONE ? undefined : number;
     },
     add(base) {
-      if (size === prefixOf.length) grow();
+      if (size === prefixOf.length) makeRoom(2 * size);
       takeApart(base);
       const prefix = numberOfPrefix.get(wanted.prefix) ?? addPrefix(wanted.prefix);
       table[placeOf(prefix)] = size;
@@ -90,7 +100,11 @@ export function createKeyIndex(): KeyIndex {
       return size++;
     },
     nameOf: (number) => nameFrom(prefixes[prefixOf[number] ?? NONE] ?? '', uuids, number),
-    pack: () => ({ prefixes, prefixOf: prefixOf.slice(0, size), uuids: new Uint8Array(uuids.subarray(0, size * UUID_BYTES)) }),
+    pack: () => ({
+      prefixes,
+      prefixOf: new Uint32Array(prefixOf.buffer.transfer(size * prefixOf.BYTES_PER_ELEMENT)),
+      uuids: new Uint8Array(uuids.buffer.transfer(size * UUID_BYTES)),
+    }),
   };
 }
 
