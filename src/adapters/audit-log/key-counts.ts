@@ -25,7 +25,9 @@ export function createKeyCounts(): KeyCounts {
       return key === undefined ? 0 : (counts[key] ?? 0);
     },
     set(base, count) {
-      counts[keys.find(base) ?? add(base)] = count;
+      // First the key: it may bring wider counts, and a count in the narrow ones would be lost.
+      const key = keys.find(base) ?? add(base);
+      counts[key] = count;
     },
     *entries() {
       for (let key = 0; key < keys.size(); key++) yield [keys.nameOf(key), counts[key] ?? 0];
