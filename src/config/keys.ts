@@ -74,7 +74,7 @@ export const configKeys = {
   'backends.file.dir': row(string, './kms-sealed', 'where the keys lie, sealed; written by one process'),
   'backends.file.kdf': row(oneOf(['argon2id', 'scrypt']), 'argon2id', 'what stretches the passphrase; a root key under the other one is sealed anew at the next start'),
   'backends.file.aead': row(oneOf(['chacha20poly1305', 'aes256gcm']), 'chacha20poly1305', 'what private parts are sealed with; what was sealed with the other one still opens'),
-  'backends.file.cache_keys': row(integer(1, 10_000_000), 10_000, 'keys that stay in memory once they were used; those of them that fit into 64 MiB stay unsealed: 2,000 hybrid ones, or all of Ed25519'),
+  'backends.file.cache_keys': row(integer(1, 10_000_000), 10_000, 'keys that stay in memory once they were used; those of them that fit into 24 MiB stay unsealed: 700 hybrid ones, or all of Ed25519'),
   'backends.file.seal': row(oneOf(['passphrase', 'keyfile']), 'passphrase', 'what the root key lies under'),
   'backends.file.keyfile_path': optional(string, 'the key file, mode 0600, on another medium than audit.dir'),
   'backends.file.passphrase_env': optional(variableName, 'name of the variable with the passphrase'),

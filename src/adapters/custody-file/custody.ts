@@ -29,8 +29,8 @@ export interface FileCustody extends Custody {
 }
 
 const FILE_CLASS = 'file';
-/** Two thousand hybrid keys: ten thousand of them would be 310 MiB. */
-const UNSEALED_BYTES_MAX = 64 * 1024 * 1024;
+/** Seven hundred hybrid keys, or ten thousand of Ed25519: ten thousand hybrid ones would be 310 MiB. */
+const UNSEALED_BYTES_MAX = 24 * 1024 * 1024;
 
 /** Keys that lie with their records, sealed; unsealed on use, into a bounded cache. */
 export function createFileCustody({ rootKeys, aead, cacheKeysMax, unsealedBytesMax = UNSEALED_BYTES_MAX, ...deps }: FileCustodyDeps): FileCustody {

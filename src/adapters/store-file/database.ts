@@ -8,7 +8,7 @@ export const DATABASE_NAME = 'keys.db';
 
 /** WAL pages until SQLite moves them into the database: at 4 KiB each, 16 MiB. */
 const CHECKPOINT_PAGES = 4096;
-const CACHE_KIB = 16_384;
+const CACHE_KIB = 4096;
 const OWN_FILE = 0o600;
 
 /** Opens the database for writing, in the newest format. Throws when it is not a whole database of ours; then nothing was written. */
