@@ -14,19 +14,14 @@ export function createKeyCounts(): KeyCounts {
   const keys = createKeyIndex();
   let counts = new Float64Array(KEYS_AT_FIRST);
 
-  const add = (base: string): number => {
-    if (keys.size() === counts.length) counts = new Float64Array(counts.buffer.transfer(2 * counts.byteLength));
-    return keys.add(base);
-  };
-
   return {
     get(base) {
       const key = keys.find(base);
       return key === undefined ? 0 : (counts[key] ?? 0);
     },
     set(base, count) {
-      // First the key: it may bring wider counts, and a count in the narrow ones would be lost.
-      const key = keys.find(base) ?? add(base);
+      const key = keys.findOrAdd(base);
+      if (key >= counts.length) counts = new Float64Array(counts.buffer.transfer(2 * counts.byteLength));
       counts[key] = count;
     },
     *entries() {

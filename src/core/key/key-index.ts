@@ -7,6 +7,8 @@ export interface KeyIndex {
   find(base: string): number | undefined;
   /** The number of a name that was not there. */
   add(base: string): number;
+  /** Its number; a name that was not there gets the next one. */
+  findOrAdd(base: string): number;
   nameOf(number: number): string;
   /** Gives its memory away; it is not asked again. */
   pack(): PackedKeyIndex;
@@ -21,7 +23,6 @@ export interface PackedKeyIndex {
   readonly uuids: Uint8Array<ArrayBuffer>;
 }
 
-const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/;
 const UUID_CHARS = 36;
 const UUID_BYTES = 16;
 /** Ends a name that ends with no UUID, and is its own prefix. */
@@ -53,9 +54,32 @@ export function createKeyIndex(packed: PackedKeyIndex = NOTHING): KeyIndex {
     }
   };
 
+  /** Of the prefix of the wanted name, mostly the one of the name before. */
+  let latest = { prefix: '', number: NONE };
+  const prefixNumber = (): number => {
+    if (latest.number === NONE || latest.prefix !== wanted.prefix) latest = { prefix: wanted.prefix, number: numberOfPrefix.get(wanted.prefix) ?? NONE };
+    return latest.number;
+  };
+
+  const findWanted = (): number => {
+    const prefix = prefixNumber();
+    return prefix === NONE ? NONE : (table[placeOf(prefix)] ?? NONE);
+  };
+
+  const addWanted = (): number => {
+    if (size === prefixOf.length) makeRoom(2 * size);
+    const known = prefixNumber();
+    const prefix = known === NONE ? addPrefix(wanted.prefix) : known;
+    table[placeOf(prefix)] = size;
+    prefixOf[size] = prefix;
+    uuids.set(wanted.uuid, size * UUID_BYTES);
+    return size++;
+  };
+
   const addPrefix = (text: string): number => {
     // A copy: a part of a longer text would keep the whole of it in memory.
     const prefix = Buffer.from(text).toString();
+    latest = { prefix, number: prefixes.length };
     numberOfPrefix.set(prefix, prefixes.length);
     return prefixes.push(prefix) - 1;
   };
@@ -69,6 +93,7 @@ export function createKeyIndex(packed: PackedKeyIndex = NOTHING): KeyIndex {
 
   const fillTable = (names: number): void => {
     // A power of two, so that a mask takes the place of a division.
+    table.buffer.transfer(0);
     table = new Int32Array(2 ** Math.ceil(Math.log2(2 * names))).fill(NONE);
     const mask = table.length - 1;
     for (let number = 0; number < size; number++) {
@@ -85,26 +110,27 @@ export function createKeyIndex(packed: PackedKeyIndex = NOTHING): KeyIndex {
     size: () => size,
     find(base) {
       takeApart(base);
-      const prefix = numberOfPrefix.get(wanted.prefix);
-      if (prefix === undefined) return undefined;
-      const number = table[placeOf(prefix)] ?? NONE;
+      const number = findWanted();
       return number === NONE ? undefined : number;
     },
     add(base) {
-      if (size === prefixOf.length) makeRoom(2 * size);
       takeApart(base);
-      const prefix = numberOfPrefix.get(wanted.prefix) ?? addPrefix(wanted.prefix);
-      table[placeOf(prefix)] = size;
-      prefixOf[size] = prefix;
-      uuids.set(wanted.uuid, size * UUID_BYTES);
-      return size++;
+      return addWanted();
+    },
+    findOrAdd(base) {
+      takeApart(base);
+      const number = findWanted();
+      return number === NONE ? addWanted() : number;
     },
     nameOf: (number) => nameFrom(prefixes[prefixOf[number] ?? NONE] ?? '', uuids, number),
-    pack: () => ({
-      prefixes,
-      prefixOf: new Uint32Array(prefixOf.buffer.transfer(size * prefixOf.BYTES_PER_ELEMENT)),
-      uuids: new Uint8Array(uuids.buffer.transfer(size * UUID_BYTES)),
-    }),
+    pack() {
+      table.buffer.transfer(0);
+      return {
+        prefixes,
+        prefixOf: new Uint32Array(prefixOf.buffer.transfer(size * prefixOf.BYTES_PER_ELEMENT)),
+        uuids: new Uint8Array(uuids.buffer.transfer(size * UUID_BYTES)),
+      };
+    },
   };
 }
 
@@ -115,14 +141,33 @@ export function* namesIn({ prefixes, prefixOf, uuids }: PackedKeyIndex): Generat
 }
 
 function takeApart(base: string): void {
-  const uuid = base.slice(-UUID_CHARS);
-  if (UUID.test(uuid)) {
-    wanted.prefix = base.slice(0, -UUID_CHARS);
-    wanted.uuid.write(uuid.replaceAll('-', ''), 'hex');
+  const from = base.length - UUID_CHARS;
+  if (from >= 0 && readUuid(base, from, wanted.uuid)) {
+    wanted.prefix = base.slice(0, from);
   } else {
     wanted.prefix = base + WHOLE;
     wanted.uuid.fill(0);
   }
+}
+
+/** Where the two digits of each byte stand in the text of a UUID (RFC 9562 §4). */
+const DIGITS_AT = [0, 2, 4, 6, 9, 11, 14, 16, 19, 21, 24, 26, 28, 30, 32, 34] as const;
+const DASHES_AT = [8, 13, 18, 23] as const;
+const DASH = 0x2d;
+/** Of each character, what it counts as a digit of lower-case hex; -1 for any other. */
+const digitOf = Int8Array.from({ length: 128 }, (_, code) => '0123456789abcdef'.indexOf(String.fromCharCode(code)));
+
+/** False when no UUID in lower case stands there. A start reads a million of them. */
+function readUuid(text: string, from: number, into: Buffer): boolean {
+  for (const at of DASHES_AT) if (text.charCodeAt(from + at) !== DASH) return false;
+  let i = 0;
+  for (const at of DIGITS_AT) {
+    const high = digitOf[text.charCodeAt(from + at)] ?? -1;
+    const low = digitOf[text.charCodeAt(from + at + 1)] ?? -1;
+    if (high < 0 || low < 0) return false;
+    into[i++] = high * 16 + low;
+  }
+  return true;
 }
 
 function nameFrom(prefix: string, uuids: Buffer, number: number): string {
