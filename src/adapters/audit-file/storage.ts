@@ -2,7 +2,7 @@ import type { LogStorage } from '../audit-log/storage.ts';
 import type { FileLayer } from './file-layer.ts';
 import type { Processes } from './lock.ts';
 import { join } from 'node:path';
-import { replaceDurably } from '../files/durable-file.ts';
+import { replaceDurably, replaceInPieces } from '../files/durable-file.ts';
 import { systemProcesses } from '../system/processes.ts';
 import { nodeFiles } from './file-layer.ts';
 import { FRAME_HEAD_ROOM } from './frame.ts';
@@ -58,8 +58,9 @@ export async function openFileStorage(directory: string, { processes = systemPro
     writeCheckpoint: (note) => replaceDurably(paths.checkpoint, Buffer.from(note, 'utf8'), files),
     async seal(size, state) {
       await tiles.sync();
-      await replaceDurably(paths.state, state, files);
+      const stateBytes = await replaceInPieces(paths.state, state, files);
       await journal.dropBelow(size);
+      return { stateBytes };
     },
     minimumIndex: () => minimumIndexIn(files.readNow(paths.minimumIndex)),
     async close() {

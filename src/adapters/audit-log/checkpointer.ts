@@ -91,9 +91,7 @@ export function createCheckpointer({ storage, appender, body, signer, clock, opt
 
   const seal = async ({ size, rootHash, frozen }: Head): Promise<void> => {
     if (frozen === undefined) return;
-    const state = await encodeState(size, rootHash, frozen, signer.mac);
-    await storage.seal(size, state);
-    stateBytes = state.length;
+    ({ stateBytes } = await storage.seal(size, encodeState(size, rootHash, frozen, signer.mac)));
     sealedSize = size;
   };
 

@@ -68,7 +68,7 @@ export interface LogStorage {
   /** Replaces the checkpoint whole; durable when it returns. */
   writeCheckpoint(note: string): Promise<void>;
   /** Flushes all tiles, then the state, then drops the journal below `size`: a start needs it no more. */
-  seal(size: number, state: Buffer): Promise<void>;
+  seal(size: number, state: AsyncIterable<Buffer>): Promise<{ readonly stateBytes: number }>;
   /** The oldest entry that is still there. */
   minimumIndex(): number;
   /** The writer lets go. */

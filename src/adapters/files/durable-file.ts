@@ -18,13 +18,37 @@ export function durableFile(path: string): DurableFile {
 }
 
 /** Durable when it returns, and private. After a crash at any point the old or the new content is there, never a part of one. */
-export async function replaceDurably(path: string, bytes: Buffer, files: FileLayer = nodeFiles): Promise<void> {
+export function replaceDurably(path: string, bytes: Buffer, files: FileLayer = nodeFiles): Promise<void> {
+  return replaceBy(path, files, async (beside) => {
+    await files.writeFile(beside, bytes);
+    await files.sync(beside);
+  });
+}
+
+/** The same of a content that is larger than what should be in memory at once; gives its length. */
+export async function replaceInPieces(path: string, pieces: AsyncIterable<Buffer>, files: FileLayer): Promise<number> {
+  let lengthBytes = 0;
+  await replaceBy(path, files, async (beside) => {
+    const fd = files.open(beside, 'w');
+    try {
+      for await (const piece of pieces) {
+        files.write(fd, piece);
+        lengthBytes += piece.length;
+      }
+      await files.flush(fd);
+    } finally {
+      files.close(fd);
+    }
+  });
+  return lengthBytes;
+}
+
+async function replaceBy(path: string, files: FileLayer, writeTo: (beside: string) => Promise<void>): Promise<void> {
   // One writer at a time, so the name beside it is fixed. What a crash left there may be anybody's to read.
   const beside = `${path}.tmp`;
   await files.unlink(beside).catch(unlessMissing);
   await leavingNothing(files, beside, async () => {
-    await files.writeFile(beside, bytes);
-    await files.sync(beside);
+    await writeTo(beside);
     await files.rename(beside, path);
   });
   await flushDirectory(dirname(path), files);
