@@ -1,27 +1,31 @@
+import type { FileStore } from '../adapters/store-file/store.ts';
 import type { Telemetry } from '../ports/telemetry.ts';
 import type { Integrity } from '../service/integrity.ts';
-import { parseVkey } from '../../client/src/log/vkey.ts';
-import { checkWholeLog } from '../adapters/audit-check/check-log.ts';
+import { checkLogBehind } from '../adapters/audit-check/check-behind.ts';
 import { describeFault } from '../adapters/audit-check/faults.ts';
 
 interface CheckBehindDeps {
-  readonly directory: string;
-  readonly vkeys: readonly string[];
+  /** Left out where there is none on the disk, or its fault is known already. */
+  readonly log?: { readonly directory: string; readonly vkeys: readonly string[] };
+  readonly store: Pick<FileStore, 'checkParts'> | undefined;
   readonly signal: AbortSignal;
   readonly integrity: Pick<Integrity, 'fail'>;
   readonly telemetry: Telemetry;
 }
 
-/** The full re-read from entry 0, behind readiness and on a thread of its own; what it finds ends the writing (DESIGN §8). */
-export function checkBehind({ directory, vkeys, signal, integrity, telemetry }: CheckBehindDeps): void {
-  checkWholeLog({ directory, vkeys: vkeys.flatMap((text) => parseVkey(text) ?? []), jobs: 1, isBackground: true, signal }).then(
-    ({ faults, size }) => {
-      const [first] = faults;
+/**
+ * What a start leaves for later, behind readiness and on threads of their own: the full re-read of the log from entry 0, whose findings
+ * end the writing (DESIGN §8), then the rest of the store. One after the other: the first has freed its memory when the second takes its own.
+ */
+export async function checkBehind({ log, store, signal, integrity, telemetry }: CheckBehindDeps): Promise<void> {
+  try {
+    if (log !== undefined) {
+      const { faults: [first], size } = await checkLogBehind(log, signal);
       if (first === undefined) telemetry.event('info', 'audit_checked', { size });
       else integrity.fail('log', describeFault(first));
-    },
-    () => {
-      if (!signal.aborted) telemetry.event('error', 'audit_check_failed');
-    },
-  );
+    }
+  } catch {
+    if (!signal.aborted) telemetry.event('error', 'audit_check_failed');
+  }
+  await store?.checkParts(signal).catch(() => undefined);
 }

@@ -172,7 +172,10 @@ export async function startService({ config, log: logLines, version, environment
 
   const vkeys = signer.keys().map(({ vkey }) => vkey);
   const fullCheck = new AbortController();
-  if (directory !== undefined && integrity.faultOf('log') === undefined) checkBehind({ directory, vkeys, signal: fullCheck.signal, integrity, telemetry });
+  const checked = checkBehind({
+    ...(directory !== undefined && integrity.faultOf('log') === undefined && { log: { directory, vkeys } }),
+    store: backend.sealed?.store, signal: fullCheck.signal, integrity, telemetry,
+  });
 
   telemetry.event('info', 'started', { api: apiUrl, metrics: metricsUrl, profile: config.profile ?? 'none' });
   for (const weakness of [...degraded, ...(tls?.weaknesses() ?? [])]) telemetry.event('warn', 'degraded', { what: weakness });
@@ -182,6 +185,7 @@ export async function startService({ config, log: logLines, version, environment
     log: { origin: log.origin, vkeys },
     async stop() {
       fullCheck.abort();
+      await checked;
       await ticks.stop();
       const cutOff = setTimeout(() => api.server.closeAllConnections(), DRAIN_MS);
       unixSocket?.close();

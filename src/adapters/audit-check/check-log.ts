@@ -33,8 +33,6 @@ export interface LogCheck {
   readonly fromIndex?: number;
   /** Threads to share the work; 0 does it all on this one. */
   readonly jobs: number;
-  /** What else the process does comes first. */
-  readonly isBackground?: boolean;
   readonly known?: Known;
   readonly onProgress?: (doneEntries: number, totalEntries: number) => void;
   readonly signal?: AbortSignal;
@@ -94,7 +92,7 @@ export async function checkWholeLog(check: LogCheck): Promise<LogVerdict> {
 /** Damage after which an entry that was not found may yet have been there. */
 const LOSES_ENTRIES: ReadonlySet<LogFault['kind']> = new Set(['entry', 'missing', 'form']);
 
-async function checkEntries({ directory, archive, jobs, isBackground = false, signal, onProgress, fromIndex }: LogCheck, files: LogFiles, head: LogHead, faults: Faults) {
+async function checkEntries({ directory, archive, jobs, signal, onProgress, fromIndex }: LogCheck, files: LogFiles, head: LogHead, faults: Faults) {
   const { checkpoint: { size, rootHash }, minimumIndex } = head;
   const report = faults.add;
   const fromStretch = stretchOf(fromIndex, size);
@@ -112,14 +110,15 @@ async function checkEntries({ directory, archive, jobs, isBackground = false, si
   let doneEntries = fromStretch * STRETCH_ENTRIES;
   if (fromStretch > 0) order.skip();
   const ranges = { directory, archive, from: fromStretch * TILE_WIDTH, to: bundles, prunedBelow: minimumIndex / TILE_WIDTH };
-  const summaries = await checkRanges({ ...ranges, jobs, isBackground, signal }, (stretch) => {
-    upper.add(stretch.index, Buffer.from(stretch.roots));
-    for (const fault of stretch.faults) report(fault);
-    for (const entry of stretch.own) own(entry);
-    doneEntries += (stretch.roots.length / HASH_BYTES) * TILE_WIDTH;
-    onProgress?.(doneEntries, size);
+  await checkRanges({ ...ranges, jobs, signal }, {
+    order, report,
+    tell(stretch) {
+      upper.add(stretch.index, Buffer.from(stretch.roots));
+      for (const entry of stretch.own) own(entry);
+      doneEntries += (stretch.roots.length / HASH_BYTES) * TILE_WIDTH;
+      onProgress?.(doneEntries, size);
+    },
   });
-  for (const summary of summaries) order.absorb(summary);
 
   const check = { files, order, report, own };
   const width = size % TILE_WIDTH;

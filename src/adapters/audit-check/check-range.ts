@@ -1,11 +1,10 @@
 import type { OwnEntry } from './check-bundle.ts';
-import type { OrderSummary } from './entry-order.ts';
+import type { EntryOrder } from './entry-order.ts';
 import type { LogFault } from './faults.ts';
 import { HASH_BYTES } from '../../../client/src/log/hash.ts';
 import { foldRoots, subtreeRoots } from '../../core/log/subtrees.ts';
 import { TILE_WIDTH, tilePath } from '../../core/log/tiles.ts';
 import { checkBundle } from './check-bundle.ts';
-import { createEntryOrder } from './entry-order.ts';
 import { openLogFiles } from './log-files.ts';
 
 /** Full bundles in a row; the first stands at the beginning of a stretch. */
@@ -25,17 +24,20 @@ export interface Stretch {
   readonly index: number;
   /** The roots of its bundles: the hashes of that tile. */
   readonly roots: Uint8Array;
-  readonly faults: readonly LogFault[];
   readonly own: readonly OwnEntry[];
 }
 
+/** Where what a range finds goes. */
+export interface RangeSinks {
+  readonly order: EntryOrder;
+  readonly report: (fault: LogFault) => void;
+  readonly tell: (stretch: Stretch) => void;
+}
+
 /** Checks every entry of the range, and the tiles of level 0 and 1 over them. */
-export function checkRange({ directory, archive, from, to, prunedBelow }: RangeJob, tell: (stretch: Stretch) => void): OrderSummary {
+export function checkRange({ directory, archive, from, to, prunedBelow }: RangeJob, { order, report, tell }: RangeSinks): void {
   const files = openLogFiles(directory, archive);
-  let faults: LogFault[] = [];
   let own: OwnEntry[] = [];
-  const report = (fault: LogFault): void => { faults.push(fault); };
-  const order = createEntryOrder(report, { isFromStart: false });
   const check = { files, order, report, own: (entry: OwnEntry): void => { own.push(entry); } };
   if (from < prunedBelow) order.skip();
 
@@ -54,11 +56,9 @@ export function checkRange({ directory, archive, from, to, prunedBelow }: RangeJ
       roots.set(root, at * HASH_BYTES);
       if (expected?.equals(root) === false) report({ kind: 'tile', file: tilePath(1, index, width), what: `hash ${at} is not that of ${tilePath(0, first + at)}` });
     }
-    tell({ index, roots, faults, own });
-    faults = [];
+    tell({ index, roots, own });
     own = [];
   }
-  return order.summary();
 }
 
 function rootOver(leaves: Buffer): Buffer {

@@ -3,9 +3,13 @@ import { createKeyIndex, namesIn } from '../../core/key/key-index.ts';
 
 /** What was seen of the keys in consecutive entries; small enough to send between threads. */
 export interface PackedKeyRuns {
+  readonly isFromStart: boolean;
   readonly keys: PackedKeyIndex;
-  /** `WIDTH` for each key. */
-  readonly numbers: Float64Array<ArrayBuffer>;
+  /** By the number of a key: its last `key_seq`, and the gaps there were before its last entry, where there were any. */
+  readonly lastSeqs: Float64Array<ArrayBuffer>;
+  readonly lastGaps: Float64Array<ArrayBuffer>;
+  /** Three numbers for each key; none where the entries begin at the start. */
+  readonly firsts: Float64Array<ArrayBuffer>;
   /** How often entries were missing. */
   readonly gaps: number;
 }
@@ -18,97 +22,85 @@ export interface KeyRuns {
   skip(): void;
   /** Gives its memory away; it is not asked again. */
   pack(): PackedKeyRuns;
-  /** Goes on behind these with what was seen there. */
+  /** Goes on, from the start, behind these with what was seen there. */
   absorb(later: PackedKeyRuns, report: (index: number, what: string) => void): void;
 }
 
-/**
- * For each key: its first index, first and last `key_seq`, and the gaps there were before it was first and last seen.
- * Flat numbers take a fraction of the memory of objects, and there may be a million keys.
- */
-const WIDTH = 5;
-const FIRST_SEQ = 1;
-const LAST_SEQ = 2;
-const FIRST_GAPS = 3;
-const LAST_GAPS = 4;
+/** Flat numbers take a fraction of the memory of objects, and there may be a million keys. */
 const KEYS_AT_FIRST = 1024;
+
+/** Of the first entry of a key, where the entries do not begin at the start. */
+const FIRST_WIDTH = 3;
+const FIRST_SEQ = 0;
+const FIRST_GAPS = 1;
+const FIRST_INDEX = 2;
 
 /** `isFromStart`: all entries before are known too, so that a key that was not seen yet begins here. */
 export function createKeyRuns({ isFromStart }: { readonly isFromStart: boolean }): KeyRuns {
   let keys = createKeyIndex();
-  let numbers = new Float64Array(KEYS_AT_FIRST * WIDTH);
+  let lastSeqs = new Float64Array(KEYS_AT_FIRST);
+  let lastGaps = new Float64Array(0);
+  let firsts = new Float64Array(0);
   let gaps = 0;
 
-  const at = (slot: number, column: number): number => numbers[slot + column] ?? 0;
-
   const add = (base: string): number => {
-    const slot = keys.size() * WIDTH;
-    if (slot === numbers.length) numbers = new Float64Array(numbers.buffer.transfer(2 * numbers.byteLength));
-    return keys.add(base) * WIDTH;
+    const key = keys.add(base);
+    if (key >= lastSeqs.length) lastSeqs = widened(lastSeqs, 2 * lastSeqs.length);
+    return key;
   };
 
-  const slotOf = (base: string): number | undefined => {
-    const key = keys.find(base);
-    return key === undefined ? undefined : key * WIDTH;
+  const setLast = (key: number, seq: number, its: number): void => {
+    lastSeqs[key] = seq;
+    if (its === 0) return;
+    if (lastGaps.length < lastSeqs.length) lastGaps = widened(lastGaps, lastSeqs.length);
+    lastGaps[key] = its;
   };
 
-  /** What there is first becomes these, and takes their memory: of a million keys there is never a second copy. */
-  const begin = (later: PackedKeyRuns, report: (index: number, what: string) => void): void => {
-    keys = createKeyIndex(later.keys);
-    numbers = later.numbers;
-    for (let key = 0; key < keys.size(); key++) {
-      const slot = key * WIDTH;
-      const wrong = wrongStep(0, at(slot, FIRST_SEQ), gaps + at(slot, FIRST_GAPS) > 0);
-      if (wrong !== undefined) report(at(slot, 0), `${wrong} (${keys.nameOf(key)})`);
-      numbers[slot + FIRST_GAPS] = gaps + at(slot, FIRST_GAPS);
-      numbers[slot + LAST_GAPS] = gaps + at(slot, LAST_GAPS);
-    }
-  };
-
-  const goOn = (later: PackedKeyRuns, report: (index: number, what: string) => void): void => {
-    let place = 0;
-    for (const base of namesIn(later.keys)) {
-      const its = later.numbers.subarray(place * WIDTH, ++place * WIDTH);
-      const [firstIndex = 0, firstSeq = 0, lastSeq = 0, firstGaps = 0, lastGaps = 0] = its;
-      const slot = slotOf(base);
-      const hasGap = firstGaps > 0 || gaps > (slot === undefined ? 0 : at(slot, LAST_GAPS));
-      const wrong = wrongStep(slot === undefined ? 0 : at(slot, LAST_SEQ), firstSeq, hasGap);
-      if (wrong !== undefined) report(firstIndex, `${wrong} (${base})`);
-      const target = slot ?? add(base);
-      if (slot === undefined) numbers.set([firstIndex, firstSeq, 0, gaps + firstGaps], target);
-      numbers[target + LAST_SEQ] = lastSeq;
-      numbers[target + LAST_GAPS] = gaps + lastGaps;
-    }
-  };
+  const wrongAt = (key: number | undefined, next: number, hasGap: boolean): string | undefined =>
+    (key === undefined ? wrongStep(0, next, hasGap || gaps > 0) : wrongStep(lastSeqs[key] ?? 0, next, hasGap || gaps > (lastGaps[key] ?? 0)));
 
   return {
     see(index, kid, keySeq) {
       const base = baseOf(kid);
-      const slot = slotOf(base);
-      if (slot === undefined) {
-        const fresh = add(base);
-        numbers.set([index, keySeq, keySeq, gaps, gaps], fresh);
-        const wrong = isFromStart ? wrongStep(0, keySeq, gaps > 0) : undefined;
-        return wrong && `${wrong} (${base})`;
+      const key = keys.find(base);
+      const wrong = key === undefined && !isFromStart ? undefined : wrongAt(key, keySeq, false);
+      const number = key ?? add(base);
+      setLast(number, keySeq, gaps);
+      if (key === undefined && !isFromStart) {
+        if (firsts.length < lastSeqs.length * FIRST_WIDTH) firsts = widened(firsts, lastSeqs.length * FIRST_WIDTH);
+        firsts.set([keySeq, gaps, index], number * FIRST_WIDTH);
       }
-      const wrong = wrongStep(at(slot, LAST_SEQ), keySeq, gaps > at(slot, LAST_GAPS));
-      numbers[slot + LAST_SEQ] = keySeq;
-      numbers[slot + LAST_GAPS] = gaps;
       return wrong && `${wrong} (${base})`;
     },
+
     skip() {
       gaps++;
     },
-    pack() {
-      const used = keys.size() * WIDTH * numbers.BYTES_PER_ELEMENT;
-      return { keys: keys.pack(), numbers: new Float64Array(numbers.buffer.transfer(used)), gaps };
-    },
+
+    pack: () => ({ isFromStart, keys: keys.pack(), lastSeqs, lastGaps, firsts, gaps }),
+
     absorb(later, report) {
-      if (keys.size() === 0 && later.numbers.length > 0) begin(later, report);
-      else goOn(later, report);
+      if (later.isFromStart) {
+        // There is nothing before it: of a million keys there is never a second copy.
+        [keys, lastSeqs, lastGaps, gaps] = [createKeyIndex(later.keys), later.lastSeqs, later.lastGaps, later.gaps];
+        return;
+      }
+      let its = 0;
+      for (const base of namesIn(later.keys)) {
+        const first = its * FIRST_WIDTH;
+        const key = keys.find(base);
+        const wrong = wrongAt(key, later.firsts[first + FIRST_SEQ] ?? 0, (later.firsts[first + FIRST_GAPS] ?? 0) > 0);
+        if (wrong !== undefined) report(later.firsts[first + FIRST_INDEX] ?? 0, `${wrong} (${base})`);
+        setLast(key ?? add(base), later.lastSeqs[its] ?? 0, gaps + (later.lastGaps[its] ?? 0));
+        its++;
+      }
       gaps += later.gaps;
     },
   };
+}
+
+function widened(numbers: Float64Array<ArrayBuffer>, length: number): Float64Array<ArrayBuffer> {
+  return new Float64Array(numbers.buffer.transfer(length * numbers.BYTES_PER_ELEMENT));
 }
 
 function wrongStep(last: number, next: number, hasGap: boolean): string | undefined {

@@ -1,22 +1,23 @@
 import type { OrderSummary } from './entry-order.ts';
-import type { RangeJob, Stretch } from './check-range.ts';
-import type { RangeMessage, RangeOrder } from './range-worker.ts';
+import type { RangeJob, RangeSinks } from './check-range.ts';
+import type { RangeMessage } from './range-worker.ts';
 import { Worker } from 'node:worker_threads';
 import { TILE_WIDTH } from '../../core/log/tiles.ts';
+import { answerOf } from '../system/thread-answer.ts';
 import { checkRange } from './check-range.ts';
 
 export interface RangesJob extends RangeJob {
   /** Threads to share the work; 0 does it on this one. */
   readonly jobs: number;
-  readonly isBackground: boolean;
   readonly signal: AbortSignal | undefined;
 }
 
-/** Checks full bundles, in threads; stretches come as they are done, the summaries in the order of their ranges. */
-export async function checkRanges({ jobs, isBackground, signal, ...whole }: RangesJob, tell: (stretch: Stretch) => void): Promise<readonly OrderSummary[]> {
-  if (whole.to <= whole.from) return [];
-  if (jobs === 0) return [checkRange(whole, tell)];
-  return Promise.all(partsOf(whole, jobs).map((part) => inThread({ ...part, isBackground }, tell, signal)));
+/** Checks full bundles, in threads; stretches come as they are done, and what they say of the order of entries once all are. */
+export async function checkRanges({ jobs, signal, ...whole }: RangesJob, sinks: RangeSinks): Promise<void> {
+  if (whole.to <= whole.from) return;
+  if (jobs === 0) return checkRange(whole, sinks);
+  const summaries = await Promise.all(partsOf(whole, jobs).map((part) => inThread(part, sinks, signal)));
+  for (const summary of summaries) sinks.order.absorb(summary);
 }
 
 /** Ranges of about one length that each begin with a stretch. */
@@ -27,24 +28,14 @@ function partsOf({ from, to, ...rest }: RangeJob, jobs: number): readonly RangeJ
   return Array.from({ length: count }, (_, part) => ({ ...rest, from: startOf(part), to: part === count - 1 ? to : startOf(part + 1) }));
 }
 
-function inThread(order: RangeOrder, tell: (stretch: Stretch) => void, signal: AbortSignal | undefined): Promise<OrderSummary> {
-  return new Promise((resolve, reject) => {
-    signal?.throwIfAborted();
-    const worker = new Worker(new URL('range-worker.ts', import.meta.url), { workerData: order });
-    const stop = (): void => {
-      reject(signal?.reason as Error);
-      // Rejected already; what ending it says is nobody's concern.
-      worker.terminate().catch(() => undefined);
-    };
-    signal?.addEventListener('abort', stop, { once: true });
-    worker.on('message', (message: RangeMessage) => {
-      if ('stretch' in message) tell(message.stretch);
-      else resolve(message.summary);
-    });
-    worker.once('error', reject);
-    worker.once('exit', (code) => {
-      signal?.removeEventListener('abort', stop);
-      reject(new Error(`a thread of the check ended with ${code}`));
-    });
-  });
+async function inThread(job: RangeJob, { report, tell }: RangeSinks, signal: AbortSignal | undefined): Promise<OrderSummary> {
+  signal?.throwIfAborted();
+  const worker = new Worker(new URL('range-worker.ts', import.meta.url), { workerData: job });
+  return answerOf(worker, (said) => {
+    const message = said as RangeMessage;
+    if ('summary' in message) return message.summary;
+    for (const fault of message.faults) report(fault);
+    tell(message.stretch);
+    return undefined;
+  }, signal);
 }

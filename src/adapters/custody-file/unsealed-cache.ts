@@ -1,6 +1,7 @@
 import type { PrivateParts } from '../crypto/private-parts.ts';
+import { createSecondChance } from '../../core/second-chance.ts';
 
-/** Private parts in use, a bounded number and a bounded size of them: the one used longest ago goes first, and is overwritten. */
+/** Private parts in use, a bounded number and a bounded size of them: one not used lately goes first, and is overwritten. */
 export interface UnsealedCache {
   /** The parts of this version, and of no other that has had its kid. */
   get(kid: string, generation: number): PrivateParts | undefined;
@@ -14,7 +15,7 @@ export interface UnsealedBounds {
   readonly bytesMax: number;
 }
 
-interface Entry {
+interface Unsealed {
   readonly generation: number;
   readonly parts: PrivateParts;
   readonly bytes: number;
@@ -22,40 +23,33 @@ interface Entry {
 }
 
 export function createUnsealedCache({ keysMax, bytesMax }: UnsealedBounds): UnsealedCache {
-  const cached = new Map<string, Entry>();
+  const cached = createSecondChance<string, Unsealed>();
   let bytes = 0;
 
-  const drop = (kid: string): void => {
-    const entry = cached.get(kid);
-    if (entry === undefined) return;
-    cached.delete(kid);
-    bytes -= entry.bytes;
-    entry.parts.destroy();
+  const isOver = (): boolean => cached.size() > keysMax || bytes > bytesMax;
+
+  const overwrite = (unsealed: Unsealed | undefined): void => {
+    if (unsealed === undefined) return;
+    bytes -= unsealed.bytes;
+    unsealed.parts.destroy();
   };
 
   return {
     get(kid, generation) {
-      const entry = cached.get(kid);
-      if (entry?.generation !== generation) return undefined;
-      // Set anew it stands last, as the one used just now.
-      cached.delete(kid);
-      cached.set(kid, entry);
-      return entry.parts;
+      const unsealed = cached.get(kid);
+      return unsealed?.generation === generation ? unsealed.parts : undefined;
     },
     put(kid, generation, parts) {
-      drop(kid);
+      overwrite(cached.drop(kid));
       const size = bytesOf(parts);
-      const entry = { generation, parts, bytes: size, felt: feltAs(size) };
-      cached.set(kid, entry);
-      bytes += entry.bytes;
-      for (const oldest of cached.keys()) {
-        // The newest stays whatever its size: it is about to be used.
-        if (oldest === kid || (cached.size <= keysMax && bytes <= bytesMax)) return;
-        drop(oldest);
-      }
+      cached.put(kid, { generation, parts, bytes: size, felt: feltAs(size) });
+      bytes += size;
+      // The newest is about to be used, and stays whatever its size.
+      cached.get(kid);
+      while (cached.size() > 1 && isOver()) overwrite(cached.evict());
     },
-    drop,
-    size: () => cached.size,
+    drop: (kid) => overwrite(cached.drop(kid)),
+    size: cached.size,
   };
 }
 

@@ -49,9 +49,10 @@ export function contentOf(version: VersionRecord, key: KeyRecord): string {
     created_at_ms: version.createdAtMs,
     destroy_at_ms: version.destroyAtMs,
     key: version.version === 1 ? keyContentOf(key) : undefined,
-    public: version.publicParts.map(({ alg, parameterSet, bytes }) => ({
-      alg, parameter_set: parameterSet, ...(isLarge(bytes) ? { sha256: hash('sha256', bytes, 'hex') } : { bytes_b64: bytes.toString('base64') }),
-    })),
+    public: version.publicParts.map((part) => {
+      const sha256 = hashOf(part);
+      return { alg: part.alg, parameter_set: part.parameterSet, ...(sha256 === undefined ? { bytes_b64: part.bytes.toString('base64') } : { sha256 }) };
+    }),
     restore_to: version.restoreTo,
     sealed_generation: version.sealedGeneration,
     state: version.state,
@@ -86,9 +87,11 @@ export interface StoredVersion {
   readonly kid: string;
   readonly content: string;
   readonly sealed: Uint8Array | null;
-  /** In the order of `largePartHashes`. */
-  readonly parts: readonly Uint8Array[];
+  /** Reads a part that stands apart, held against its hash. */
+  readonly readPart: ReadPart;
 }
+
+export type ReadPart = (ordinal: number, sha256: string) => Buffer;
 
 /** The key of these versions, all there are, in any order. */
 export function keyOf(stored: readonly StoredVersion[]): KeyRecord {
@@ -109,12 +112,8 @@ export function keyOf(stored: readonly StoredVersion[]): KeyRecord {
   };
 }
 
-function versionOf({ kid, content, sealed, parts }: StoredVersion): { readonly version: VersionRecord; readonly key: KeyContent | undefined } {
+function versionOf({ kid, content, sealed, readPart }: StoredVersion): { readonly version: VersionRecord; readonly key: KeyContent | undefined } {
   const facts = JSON.parse(content) as VersionContent;
-  let large = 0;
-  const partOf = ({ alg, parameter_set: parameterSet, bytes_b64: text }: PartContent): PublicPart => ({
-    alg, ...(parameterSet !== undefined && { parameterSet }), bytes: text === undefined ? bufferOf(parts[large++] ?? new Uint8Array(0)) : Buffer.from(text, 'base64'),
-  });
   return {
     key: facts.key,
     version: {
@@ -126,11 +125,32 @@ function versionOf({ kid, content, sealed, parts }: StoredVersion): { readonly v
       ...(facts.restore_to && { restoreTo: facts.restore_to }),
       createdAtMs: facts.created_at_ms,
       attestationClass: facts.attestation_class,
-      publicParts: facts.public.map(partOf),
+      publicParts: facts.public.map((part, ordinal) => partOf(part, ordinal, readPart)),
       ...(sealed && { custodyBlob: bufferOf(sealed) }),
       ...(facts.sealed_generation !== undefined && { sealedGeneration: facts.sealed_generation }),
     },
   };
+}
+
+/** Made when they are asked for, which a signature never does: of a million keys those that stand apart are 2 GB, and a buffer takes ten times the 32 bytes of a small one. */
+function partOf({ alg, parameter_set: parameterSet, bytes_b64: text = '', sha256 }: PartContent, ordinal: number, readPart: ReadPart): PublicPart {
+  const name = { alg, ...(parameterSet !== undefined && { parameterSet }) };
+  if (sha256 === undefined) return { ...name, get bytes() { return Buffer.from(text, 'base64'); } };
+  const part: PublicPart = { ...name, get bytes() { return readPart(ordinal, sha256); } };
+  hashes.set(part, sha256);
+  return part;
+}
+
+/** Of parts that stand apart, their SHA-256 in hex: a mutation asks for it several times, and a part never changes. */
+const hashes = new WeakMap<PublicPart, string>();
+
+/** Undefined for one that stands in the content itself. */
+function hashOf(part: PublicPart): string | undefined {
+  const known = hashes.get(part);
+  if (known !== undefined || !isLarge(part.bytes)) return known;
+  const made = hash('sha256', part.bytes, 'hex');
+  hashes.set(part, made);
+  return made;
 }
 
 function isLarge(bytes: Uint8Array): boolean {

@@ -1,5 +1,6 @@
 import type { Committed, Mutation } from '../../ports/key-store.ts';
 import type { Findings } from './findings.ts';
+import type { Generations } from './generations.ts';
 import type { NonceCounters } from './nonces.ts';
 import type { StoredKey } from './reader.ts';
 import type { StoredKeys } from './stored-keys.ts';
@@ -15,7 +16,7 @@ export interface MutationsDeps {
   readonly nonces: NonceCounters;
   readonly idOf: (kid: string) => number | undefined;
   /** By record id, that of its last change; grows with the mutations. */
-  readonly generations: number[];
+  readonly generations: Generations;
   readonly generation: number;
   /** Operations that ended before are dropped. */
   readonly nowMs: () => number;
@@ -37,7 +38,7 @@ export interface Mutations {
 
 export function createMutations({ thread, findings, keys, nonces, idOf, generations, nowMs, ...first }: MutationsDeps): Mutations {
   let { generation } = first;
-  let lastId = Math.max(0, generations.findLastIndex((last) => last > 0));
+  let lastId = generations.lastId();
   /** Given to mutations that are not durable yet. */
   let [nextGeneration, nextId] = [generation + 1, lastId + 1];
   /** Keys as the mutations on their way to the disk leave them. */
@@ -80,7 +81,7 @@ export function createMutations({ thread, findings, keys, nonces, idOf, generati
       await commits.commit({ generation: at, intent, records, ...(operation && { operation: operationRow(operation, key, ids) }) });
       generation = at;
       for (const { id, sealed } of records) {
-        generations[id] = at;
+        generations.set(id, at);
         lastId = Math.max(lastId, id);
         isErasurePending ||= sealed === null;
       }

@@ -1,11 +1,12 @@
 import type { DatabaseSync } from 'node:sqlite';
 import type { KeyRecord } from '../../core/key/record.ts';
 import type { DueWork } from '../../ports/key-store.ts';
-import type { StoredVersion } from './content.ts';
+import type { ReadPart, StoredVersion } from './content.ts';
 import type { KeyRing } from './mac-keys.ts';
 import { hash } from 'node:crypto';
 import { isAuthentic, noncesDigest, noncesMac, operationMac, recordDigest, recordMac } from './authentication.ts';
-import { keyOf, largePartHashes } from './content.ts';
+import { createSecondChance } from '../../core/second-chance.ts';
+import { keyOf } from './content.ts';
 import { prepare } from './database.ts';
 import { baseOf, versionNumberOf } from './record-name.ts';
 import { partId } from './schema.ts';
@@ -21,7 +22,12 @@ export interface ReaderDeps {
   readonly ring: KeyRing;
   /** The generation of the last change of a record: an older one was put back. */
   readonly generationOf: (id: number) => number;
+  /** Runs a read of which nobody else knows that it is one. */
+  readonly reading: <T>(read: () => T) => T;
 }
+
+/** Public parts over 64 bytes that stay in memory: 8 MiB of ML-DSA-65. */
+const PARTS_READ_MAX = 4096;
 
 /** A row that is not as the service left it, and the version it is about where there is one. */
 export class ChangedRow extends Error {
@@ -52,7 +58,7 @@ export interface Reader {
 type RecordRow = readonly [id: number, kid: string, generation: number, content: string, sealed: Uint8Array | null, epoch: string, mac: Uint8Array];
 
 /** All that is read of the database while it serves, on a connection of its own that cannot write. */
-export function createReader({ database, ring, generationOf }: ReaderDeps): Reader {
+export function createReader({ database, ring, generationOf, reading }: ReaderDeps): Reader {
   const of = (text: string) => prepare(database, text);
   const sql = {
     versions: of('SELECT id, kid, generation, content, sealed, epoch, mac FROM records WHERE kid > ? AND kid < ?'),
@@ -67,17 +73,25 @@ export function createReader({ database, ring, generationOf }: ReaderDeps): Read
     changes: of('SELECT generation, intent FROM changes ORDER BY id DESC'),
   };
 
-  const partsOf = (id: number, kid: string, content: string): readonly Uint8Array[] =>
-    largePartHashes(content).map(({ ordinal, sha256 }) => {
-      const [bytes] = (sql.part.get(partId(id, ordinal)) ?? []) as unknown as [Uint8Array?];
+  /** By their hash: what is found under it is what was asked for. */
+  const partsRead = createSecondChance<string, Buffer>(PARTS_READ_MAX);
+
+  const readPart = (id: number, kid: string): ReadPart => (ordinal, sha256) => {
+    const known = partsRead.get(sha256);
+    if (known !== undefined) return known;
+    const part = reading(() => {
+      const [bytes] = (sql.part.get(partId(id, ordinal)) ?? []) as unknown as [Uint8Array<ArrayBuffer>?];
       if (bytes === undefined || hash('sha256', bytes, 'hex') !== sha256) throw new ChangedRow(kid, `a public part of ${kid} was changed`);
-      return bytes;
+      return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
     });
+    partsRead.put(sha256, part);
+    return part;
+  };
 
   const authentic = ([id, kid, generation, content, sealed, epoch, mac]: RecordRow): StoredVersion => {
     if (!isAuthentic(ring, epoch, mac, (key) => recordMac(key, id, recordDigest(kid, generation, content), sealed))) throw new ChangedRow(kid, `the record of ${kid} was changed`);
     if (generation < generationOf(id)) throw new ChangedRow(kid, `the record of ${kid} is an older one, of generation ${generation}`);
-    return { kid, content, sealed, parts: partsOf(id, kid, content) };
+    return { kid, content, sealed, readPart: readPart(id, kid) };
   };
 
   return {
@@ -98,7 +112,7 @@ export function createReader({ database, ring, generationOf }: ReaderDeps): Read
       return { body, expiresAt };
     },
 
-    keyAsLeft: (versions) => keyOf(versions.map(({ id, kid, content }) => ({ kid, content, sealed: null, parts: partsOf(id, kid, content) }))),
+    keyAsLeft: (versions) => keyOf(versions.map(({ id, kid, content }) => ({ kid, content, sealed: null, readPart: readPart(id, kid) }))),
 
     reservedNonces(id, kid) {
       const row = sql.nonces.get(id) as unknown as [string, number, string, Uint8Array] | undefined;

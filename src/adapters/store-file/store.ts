@@ -15,6 +15,7 @@ import { takeLock } from '../audit-file/lock.ts';
 import { compare, faultOf, orderScan, scanRecords } from './check-records.ts';
 import { DATABASE_NAME, openForReading } from './database.ts';
 import { createFindings } from './findings.ts';
+import { createGenerations } from './generations.ts';
 import { createKeyRing, onItsWay, onTheirWay } from './mac-keys.ts';
 import { createMutations } from './mutations.ts';
 import { createNonceCounters } from './nonces.ts';
@@ -22,7 +23,7 @@ import { createReader } from './reader.ts';
 import { baseOf } from './record-name.ts';
 import { takeSnapshot } from './snapshot.ts';
 import { createStoredKeys } from './stored-keys.ts';
-import { startPartsCheck, startThread } from './thread.ts';
+import { checkPartsInThread, startThread } from './thread.ts';
 import { scopeHashOf } from './wire.ts';
 import { reasonOf } from '../../core/reason.ts';
 
@@ -39,6 +40,8 @@ export interface FileStoreDeps {
 export interface FileStore extends KeyStore, ResealableStore, Pick<Mutations, 'tick' | 'takeWriteFaults'> {
   /** Copies the database as it stands to a new file, checked; nothing waits for it. */
   snapshot(to: string, signal: AbortSignal): Promise<Snapshot>;
+  /** What the start left for later: every public part that stands apart, and every page. What it finds is a fault from then on. Rejects when it is aborted. */
+  checkParts(signal: AbortSignal): Promise<void>;
 }
 
 /** Key records in a SQLite database of one directory (docs/formats/store.md). Throws with what the operator has to do. */
@@ -66,9 +69,9 @@ async function openLocked({ path, release, rootKeys, cacheKeysMax }: LockedDeps)
   const ring = createKeyRing(onTheirWay(rootKeys));
   const database = openForReading(path);
   const { found, history } = await check(thread, database, ring);
-  const generations = [...history.generations];
-  const reader = createReader({ database, ring, generationOf: (id) => generations[id] ?? 0 });
+  const generations = createGenerations(history.generations);
   const findings = createFindings(found);
+  const reader = createReader({ database, ring, generationOf: generations.of, reading: findings.reading });
   const keys = createStoredKeys(reader, findings, cacheKeysMax);
   const nonces = createNonceCounters((kid) => findings.reading(() => {
     const id = reader.idOf(kid);
@@ -76,7 +79,6 @@ async function openLocked({ path, release, rootKeys, cacheKeysMax }: LockedDeps)
   }));
   let latestMs = 0;
   const mutations = createMutations({ thread, findings, keys, nonces, idOf: reader.idOf, generations, generation: history.generation, nowMs: () => latestMs });
-  const behind = found === undefined ? startPartsCheck(path, (fault) => findings.add(faultOf(fault))) : undefined;
 
   return {
     find: async (base) => keys.find(base)?.key,
@@ -125,9 +127,17 @@ async function openLocked({ path, release, rootKeys, cacheKeysMax }: LockedDeps)
       await mutations.emptyJournal();
     },
 
+    async checkParts(signal) {
+      if (found !== undefined) return;
+      const more = await checkPartsInThread(path, signal).catch((fault: unknown) => {
+        if (signal.aborted) throw fault;
+        return [{ what: `the store could not be checked: ${reasonOf(fault)}` }];
+      });
+      if (more.length > 0) findings.add(faultOf(more));
+    },
+
     async close() {
       await mutations.idle();
-      await behind?.stop();
       reader.close();
       await thread.close();
       await release();

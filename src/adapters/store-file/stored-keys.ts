@@ -5,7 +5,7 @@ import type { Reader, StoredKey } from './reader.ts';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { parseKid } from '../../core/key/kid.ts';
 import { currentVersion } from '../../core/key/record.ts';
-import { createKeyCache } from './key-cache.ts';
+import { createSecondChance } from '../../core/second-chance.ts';
 import { baseOf } from './record-name.ts';
 
 /** The keys as they are on the disk; those used lately are in memory. */
@@ -23,7 +23,8 @@ export interface StoredKeys {
 const LIST_SLICE = 128;
 
 export function createStoredKeys(reader: Reader, findings: Findings, cacheKeysMax: number): StoredKeys {
-  const cache = createKeyCache(cacheKeysMax);
+  const cache = createSecondChance<string, StoredKey>(cacheKeysMax);
+  const put = (stored: StoredKey): void => cache.put(stored.key.base, stored);
 
   const look = (base: string): StoredKey | undefined => {
     findings.requireGood(base);
@@ -33,7 +34,7 @@ export function createStoredKeys(reader: Reader, findings: Findings, cacheKeysMa
   return {
     find(base) {
       const found = look(base);
-      if (found !== undefined) cache.put(found);
+      if (found !== undefined) put(found);
       return found;
     },
 
@@ -58,8 +59,8 @@ export function createStoredKeys(reader: Reader, findings: Findings, cacheKeysMa
       }
     },
 
-    put: cache.put,
-    drop: cache.drop,
+    put,
+    drop: (base) => { cache.drop(base); },
     clear: cache.clear,
   };
 }

@@ -1,6 +1,7 @@
 import type { Answered, Asked, Finding, FirstWords, History, WorkerOrder, WriterCall, WriterCalls } from './protocol.ts';
 import { Worker } from 'node:worker_threads';
 import { reasonOf } from '../../core/reason.ts';
+import { answerOf, FEW_NEW_OBJECTS } from '../system/thread-answer.ts';
 
 /** The store's thread, as the one that serves sees it. */
 export interface StoreThread {
@@ -19,7 +20,7 @@ interface Waiting {
 
 /** Starts the thread, and resolves when it has opened the database. Throws with what is wrong with it. */
 export async function startThread(order: WorkerOrder): Promise<StoreThread> {
-  const worker = new Worker(new URL('worker.ts', import.meta.url), { workerData: order });
+  const worker = new Worker(new URL('worker.ts', import.meta.url), { workerData: order, resourceLimits: FEW_NEW_OBJECTS });
   const waiting = new Map<number, Waiting>();
   const opened = Promise.withResolvers<true>();
   const history = Promise.withResolvers<History>();
@@ -71,16 +72,9 @@ export async function startThread(order: WorkerOrder): Promise<StoreThread> {
   };
 }
 
-/** The check behind, on a thread of its own; tells what it found, when that is anything. */
-export function startPartsCheck(path: string, tell: (findings: readonly Finding[]) => void): { stop(): Promise<void> } {
-  const worker = new Worker(new URL('parts-worker.ts', import.meta.url), { workerData: { path } });
-  worker.once('message', (findings: readonly Finding[]) => {
-    if (findings.length > 0) tell(findings);
-  });
-  worker.once('error', (fault) => tell([{ what: `the store could not be checked: ${reasonOf(fault)}` }]));
-  return {
-    async stop() {
-      await worker.terminate();
-    },
-  };
+/** The check behind, on a thread of its own; gives what it found. Rejects when it was aborted, and with what it could not do. */
+export async function checkPartsInThread(path: string, signal: AbortSignal): Promise<readonly Finding[]> {
+  signal.throwIfAborted();
+  const worker = new Worker(new URL('parts-worker.ts', import.meta.url), { workerData: { path }, resourceLimits: FEW_NEW_OBJECTS });
+  return answerOf(worker, (findings) => findings as readonly Finding[], signal);
 }
