@@ -36,8 +36,8 @@ function reasonOf(code: string): string {
 
 function configPage(): string {
   const rows = configPaths.map((path) => {
-    const { kind, fallback, about } = configKeys[path] as { kind: Kind<unknown>; fallback: unknown; about: string };
-    return `| \`${path}\` | ${fallback === undefined ? '' : `\`${shown(kind, fallback)}\``} | ${kind.form} | ${about} |`;
+    const { kind, fallback, about, isLive = false } = configKeys[path] as { kind: Kind<unknown>; fallback: unknown; about: string; isLive?: true };
+    return `| \`${path}\` | ${fallback === undefined ? '' : `\`${shown(kind, fallback)}\``} | ${kind.form} | ${about}${isLive ? ' (live)' : ''} |`;
   });
   const tenantRows = Object.entries(tenantKeys).map(([name, kind]) => `| \`tenants.<name>.${name}\` | ${kind.form} |`);
   const presets = profileNames.map((name) => {
@@ -52,6 +52,10 @@ file) over defaults. The variable of a setting is \`RON_KMS_\` and its path in c
 (\`auth.keyset_path\`: \`${variableOf('auth.keyset_path')}\`), its flag the path with dashes (\`--${flagOf('auth.keyset_path')}\`);
 lists take commas there. What is not in this table is refused: a setting of a later version is never silently
 ignored. \`ron-kms config print\` shows each value and where it came from.
+
+What is marked (live), and the rules of tenants, change while the service runs: edit the file, then send SIGHUP or
+\`ron-kms config reload\`. All of it is taken or none: a file that is wrong, or that changes anything else, leaves
+everything as it is, and \`/readyz\` says why until a reload is taken. What changed is an entry of the log.
 
 | Setting | Default | Form | What it does |
 |---|---|---|---|

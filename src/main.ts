@@ -39,7 +39,7 @@ const version = { version: '0.1.0', node: process.version };
 
 /** Every command, by its first word; loaded when it is typed. */
 const groups: readonly CommandGroup[] = [
-  { word: 'serve', load: async () => [(await import('./compose/serve-command.ts')).makeServeCommand({ stopped: untilStopped(), version })] },
+  { word: 'serve', load: async () => [(await import('./compose/serve-command.ts')).makeServeCommand({ stopped: untilStopped(), onHangUp: (run) => process.on('SIGHUP', run), version })] },
   { word: 'init', load: async () => [(await import('./compose/init-command.ts')).initCommand] },
   { word: 'demo', load: async () => [(await import('./compose/demo-command.ts')).makeDemoCommand({ spawnService, filePath: fileURLToPath(new URL('../README.md', import.meta.url)) })] },
   { word: 'bench', load: async () => [(await import('./compose/bench-command.ts')).makeBenchCommand({ stopped: untilStopped() })] },

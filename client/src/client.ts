@@ -1,6 +1,6 @@
 import type { CallOptions, ClientOptions } from './transport.ts';
 import type {
-  AcceptClockAnswer, AuditKeys, BackupAnswer, BackupState, CreateBody, DestroyBody, Key, KeyList, ListQuery, LogKeysAnswer, LogKeysBody, OpIdBody, PatchBody, RecordList, RecordsQuery, RekeyAnswer, RekeyState, RewrapAnswer, RewrapBody, RotateAnswer, SignAnswer, SignBatchAnswer,
+  AcceptClockAnswer, AuditKeys, BackupAnswer, BackupState, CreateBody, DestroyBody, Key, KeyList, ListQuery, LogKeysAnswer, LogKeysBody, OpIdBody, PatchBody, RecordList, RecordsQuery, RekeyAnswer, RekeyState, ReloadAnswer, RewrapAnswer, RewrapBody, RotateAnswer, SignAnswer, SignBatchAnswer,
   SignBatchBody, SignBody, Token, UnwrapAnswer, UnwrapBody, VerifyAnswer, VerifyBatchAnswer, VerifyBatchBody, VerifyBody, WrapAnswer, WrapBody,
 } from './wire.ts';
 import { createTransport } from './transport.ts';
@@ -89,6 +89,8 @@ export function createClient(options: ClientOptions) {
     backup: (body: OpIdBody = {}, call?: CallOptions) => once<BackupAnswer>('/admin/backup', body, call),
     /** How the newest one is. */
     backupState: (call?: CallOptions) => read<BackupState>('/admin/backup', call),
+    /** The settings of the service are taken anew; refused whole when one of them cannot be. */
+    reload: (call?: CallOptions) => repeatable<ReloadAnswer>('/admin/reload', {}, call),
     acceptClock: (body: OpIdBody = {}, call?: CallOptions) => repeatable<AcceptClockAnswer>('/admin/accept-clock', body, call),
 
     readToken: (call?: CallOptions) => read<Token>('/token', call),

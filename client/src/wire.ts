@@ -116,6 +116,7 @@ export interface DestroyBody {
   /** 24h, 7d */
   after?: string;
 }
+export interface EmptyBody {}
 export interface ErrorAnswer {
   error: ErrorItem;
 }
@@ -279,6 +280,10 @@ export interface RekeyState {
   /** rows under the root key before, as of the last step */
   left: number;
   total: number;
+}
+export interface ReloadAnswer {
+  /** names the settings in force */
+  config_version: string;
 }
 export interface RewrapAnswer {
   /** <tenant>/<purpose>/<alg>/<uuid>, optionally #v<N> */

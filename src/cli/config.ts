@@ -1,12 +1,13 @@
 import type { Config } from '../config/load.ts';
 import type { Command } from './command.ts';
-import type { ConfigPath } from '../config/keys.ts';
-import type { Kind } from '../config/kinds.ts';
 import { checkConfig } from '../config/check.ts';
-import { configKeys, configPaths } from '../config/keys.ts';
+import { configPaths } from '../config/keys.ts';
+import { shown, shownTenants } from '../config/shown.ts';
 import { print } from './answer.ts';
+import { connect, connectionAbout, connectionOptions } from './connection.ts';
 import { EXIT } from './exit-codes.ts';
 import { printable } from './printable.ts';
+import { whileWaiting } from './progress.ts';
 import { settingAbout, settingOptions, settingsFrom } from './settings.ts';
 
 const flags: Pick<Command, 'options' | 'about'> = {
@@ -35,13 +36,27 @@ const printCommand: Command = {
   async run(parsed, io) {
     const config = settingsFrom(parsed, io);
     const settings = rowsOf(config);
-    const tenants = tenantsOf(config);
+    const tenants = shownTenants(config);
     print(parsed, io, { profile: config.profile ?? 'none', settings, tenants }, () => textOf(config, settings, tenants));
     return EXIT.ok;
   },
 };
 
-export const configCommands: readonly Command[] = [checkCommand, printCommand];
+const reloadCommand: Command = {
+  name: 'config reload',
+  summary: 'Have a running service take its settings anew',
+  example: 'config reload',
+  options: connectionOptions,
+  about: connectionAbout,
+  async run(parsed, io) {
+    const client = await connect(parsed, io);
+    const answer = await whileWaiting(io, 'waiting for the service', client.reload());
+    print(parsed, io, answer, () => `the service goes on with configuration ${answer.config_version}`);
+    return EXIT.ok;
+  },
+};
+
+export const configCommands: readonly Command[] = [checkCommand, printCommand, reloadCommand];
 
 interface Row {
   readonly value: unknown;
@@ -52,22 +67,7 @@ function rowsOf({ settings, sources }: Config): Readonly<Record<string, Row>> {
   return Object.fromEntries(configPaths.map((path) => [path, { value: shown(path, settings[path]), source: sources[path] }]));
 }
 
-/** The value as it is written in a file; in a URL, everything but the place may be a secret. */
-function shown(path: ConfigPath, value: unknown): unknown {
-  if (value === undefined) return null;
-  const text = (configKeys[path].kind as Kind<unknown>).show(value);
-  const url = typeof text === 'string' ? URL.parse(text) : null;
-  if (url === null || !url.protocol.startsWith('http')) return text;
-  const place = `${url.origin}${url.pathname}`;
-  return url.href === place ? text : `${place} (the rest is hidden)`;
-}
-
-function tenantsOf({ tenants }: Config): Readonly<Record<string, Readonly<Record<string, unknown>>>> {
-  return Object.fromEntries([...tenants].map(([name, rules]) =>
-    [name, Object.fromEntries(Object.entries(rules).map(([rule, value]) => [rule.replaceAll(/[A-Z]/g, (upper) => `_${upper.toLowerCase()}`), value]))]));
-}
-
-function textOf({ profile }: Config, settings: ReturnType<typeof rowsOf>, tenants: ReturnType<typeof tenantsOf>): string {
+function textOf({ profile }: Config, settings: ReturnType<typeof rowsOf>, tenants: ReturnType<typeof shownTenants>): string {
   const lines = Object.entries(settings).map(([path, { value, source }]) => ({ left: `${path} = ${written(value)}`, source }));
   const width = Math.min(60, Math.max(...lines.map(({ left }) => left.length)));
   return [

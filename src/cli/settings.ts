@@ -21,11 +21,16 @@ export const settingAbout: Readonly<Record<string, string>> = {
 
 const DEFAULT_FILE = 'kms.toml';
 
-export function settingsFrom({ flags }: Parsed, io: Io): Config {
+export function settingsFrom(parsed: Parsed, io: Io): Config {
+  return settingsReader(parsed, io)();
+}
+
+/** Loads them each time anew; the file is the one that was there first, and has to be there again. */
+export function settingsReader({ flags }: Parsed, io: Io): () => Config {
   const named = textOf(flags['config']) ?? io.env['RON_KMS_CONFIG'];
   const path = named ?? (existsSync(join(io.cwd, DEFAULT_FILE)) ? DEFAULT_FILE : undefined);
   const profile = textOf(flags['profile']) ?? io.env['RON_KMS_PROFILE'];
-  return loadConfig({
+  return () => loadConfig({
     ...(path !== undefined && { file: { path, text: readConfigFile(resolve(io.cwd, path), path) } }),
     ...(profile !== undefined && { profile }),
     environment: io.env,

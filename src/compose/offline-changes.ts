@@ -43,9 +43,9 @@ const PAGE = 1000;
 
 export function offlineChanges({ config: { settings }, audit: { log }, store, custody, clock, random }: OfflineDeps): OfflineChanges {
   const outcomes = createOutcomes({ audit: log });
-  const rules = makeKeyRules({ allowed: new Set(), attestRequire: 'never', evidenceClasses: new Set() }, store);
-  const policy = createBuiltinPolicy({ stage: { produceHybrid: settings['pq.produce_hybrid'], verifyMode: settings['pq.verify_mode'], rolloutPercent: settings['pq.rollout_percent'] }, tenants: new Map() });
-  const mutate = makeMutate({ store, log: { audit: log, outcomes }, anchoring: undefined, clock, signing: createInFlight(AT_ONCE, 'too much at once'), requireWritable: () => undefined });
+  const rules = makeKeyRules(() => ({ allowed: new Set(), attestRequire: 'never', evidenceClasses: new Set() }), store);
+  const policy = createBuiltinPolicy(() => ({ stage: { produceHybrid: settings['pq.produce_hybrid'], verifyMode: settings['pq.verify_mode'], rolloutPercent: settings['pq.rollout_percent'] }, tenants: new Map() }));
+  const mutate = makeMutate({ store, log: { audit: log, outcomes }, anchoring: undefined, clock, signing: createInFlight(() => AT_ONCE, 'too much at once'), requireWritable: () => undefined });
   const own: OwnChanges = makeOwnChanges({ store, custody, mutate, make: { version: makeMakeVersion({ custody, clock }), rules, policy }, clock, random });
   const reserve = makeReserveNonces({ store, log: { audit: log, outcomes }, anchoring: undefined, clock, random });
 

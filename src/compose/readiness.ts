@@ -9,7 +9,9 @@ import type { Integrity } from '../service/integrity.ts';
 import type { Auth } from './auth.ts';
 
 interface ReadinessDeps {
-  readonly settings: Config['settings'];
+  /** Why the last reload was not taken. */
+  readonly reloadFault: () => string | undefined;
+  readonly settings: () => Config['settings'];
   readonly isListening: () => boolean;
   readonly isRngHealthy: () => boolean;
   readonly backend: readonly (Pick<Custody, 'isReady'> | Pick<KeyStore, 'isReady'>)[];
@@ -21,13 +23,13 @@ interface ReadinessDeps {
 }
 
 /** The conditions of DESIGN §9, as they stand each time they are asked for. */
-export function makeReadiness({ settings, isListening, isRngHealthy, backend, log, anchoring, integrity, clockGuard, auth }: ReadinessDeps): () => readonly Condition[] {
+export function makeReadiness({ reloadFault, settings, isListening, isRngHealthy, backend, log, anchoring, integrity, clockGuard, auth }: ReadinessDeps): () => readonly Condition[] {
   const isAnchored = anchoring?.isReachable ?? (() => true);
   return () => [
-    { name: 'config_loaded', isMet: true },
+    { name: 'config_loaded', isMet: reloadFault() === undefined, missing: reloadFault() },
     { name: 'listener_bound', isMet: isListening() },
     { name: 'backend_ready', isMet: backend.every((part) => part.isReady()) && integrity.faultOf('store') === undefined, missing: integrity.faultOf('store') },
-    { name: 'attestation_ready', isMet: settings['security.attest_require'] !== 'required', missing: 'security.attest_require is required, and this custody gives no evidence' },
+    { name: 'attestation_ready', isMet: settings()['security.attest_require'] !== 'required', missing: 'security.attest_require is required, and this custody gives no evidence' },
     { name: 'audit_ready', isMet: log.isReady() && isAnchored(), missing: integrity.faultOf('log') ?? integrity.faultOf('anchor') ?? (log.isReady() ? 'the anchor cannot be reached' : 'entries cannot be written') },
     { name: 'checkpoint_recent', isMet: log.isCheckpointRecent() },
     { name: 'rng_ok', isMet: isRngHealthy() },

@@ -3,7 +3,7 @@ import type { RunningService } from './service.ts';
 import sonicBoom from 'sonic-boom';
 import { createLogLines } from '../adapters/telemetry/log-lines.ts';
 import { EXIT } from '../cli/exit-codes.ts';
-import { settingAbout, settingOptions, settingsFrom } from '../cli/settings.ts';
+import { settingAbout, settingOptions, settingsReader } from '../cli/settings.ts';
 import { checkConfig } from '../config/check.ts';
 import { passphraseTerminal } from './passphrase-terminal.ts';
 import { startService } from './service.ts';
@@ -11,6 +11,8 @@ import { startService } from './service.ts';
 export interface ServeDeps {
   /** Resolves when the process is asked to stop. */
   readonly stopped: Promise<unknown>;
+  /** Runs it each time the process is told to take its settings anew. */
+  readonly onHangUp: (run: () => void) => void;
   readonly version: Readonly<Record<string, string>>;
 }
 
@@ -21,7 +23,7 @@ const STDERR = 2;
 const FLUSH_MS = 200;
 
 /** `ron-kms serve`: stays until it is told to stop. Logs go to standard error as JSON lines. */
-export function makeServeCommand({ stopped, version }: ServeDeps): Command {
+export function makeServeCommand({ stopped, onHangUp, version }: ServeDeps): Command {
   return {
     name: 'serve',
     summary: 'Start the service and stay',
@@ -29,10 +31,12 @@ export function makeServeCommand({ stopped, version }: ServeDeps): Command {
     options: { ...settingOptions, json: { type: 'boolean' } },
     about: { ...settingAbout, json: 'print where it listens as one JSON line' },
     async run(parsed, io) {
-      const config = settingsFrom(parsed, io);
+      const read = settingsReader(parsed, io);
+      const config = read();
       checkConfig(config);
       const log = openLog();
-      const service = await startService({ config, log: log.lines, version, environment: io.env, credentialsDirectory: io.env['CREDENTIALS_DIRECTORY'], terminal: passphraseTerminal(io.err) });
+      const service = await startService({ config, reread: read, log: log.lines, version, environment: io.env, credentialsDirectory: io.env['CREDENTIALS_DIRECTORY'], terminal: passphraseTerminal(io.err) });
+      onHangUp(() => { void service.reload(); });
       announce(service, parsed.flags['json'] === true, io);
       await stopped;
       await service.stop();

@@ -7,6 +7,8 @@ import type { Address } from '../config/kinds.ts';
 import type { Secret } from '../core/secret.ts';
 import type { Telemetry } from '../ports/telemetry.ts';
 import type { PassphraseTerminal } from './open-instance.ts';
+import type { OwnRules } from '../adapters/policy-builtin/policy.ts';
+import type { TokenLimits } from '../service/authenticate.ts';
 import type { OperationsConfig } from '../service/operations.ts';
 import type { LockedMemory } from '../adapters/system/locked-memory.ts';
 import { once } from 'node:events';
@@ -24,6 +26,7 @@ import { createSystemRandom } from '../adapters/system/random.ts';
 import { createMetrics } from '../adapters/telemetry/metrics.ts';
 import { createTelemetry } from '../adapters/telemetry/telemetry.ts';
 import { isLoopback, weaknessesOfConfig } from '../config/check.ts';
+import { verifyModes } from '../core/bundle/modes.ts';
 import { KmsError } from '../core/errors.ts';
 import { deriveMacaroonKey } from '../core/macaroon/chain.ts';
 import { aeads } from '../core/algorithm/table.ts';
@@ -42,6 +45,7 @@ import { openBackend } from './backend.ts';
 import { backedUpHead, openBackups, tryBackupOpener } from './backups.ts';
 import { checkBehind } from './check-behind.ts';
 import { openInstance } from './open-instance.ts';
+import { createLiveConfig } from './live-config.ts';
 import { makeReadiness } from './readiness.ts';
 import { makeRootKeyMove } from './root-key-move.ts';
 import { settleLog } from './settle-log.ts';
@@ -50,6 +54,8 @@ import { openUnixSocket } from './unix-socket.ts';
 
 export interface ServiceDeps {
   readonly config: Config;
+  /** Loads it anew from where it came from; throws `ConfigError`. */
+  readonly reread: () => Config;
   readonly log: LogLines;
   readonly version: Readonly<Record<string, string>>;
   readonly environment: Readonly<Record<string, string | undefined>>;
@@ -67,6 +73,8 @@ export interface RunningService {
   readonly degraded: readonly string[];
   /** What a verifier of the log pins, when it takes them from here: origin and verifier keys. */
   readonly log: { readonly origin: string; readonly vkeys: readonly string[] };
+  /** The settings are taken anew, or it is told why not. Never throws. */
+  reload(): Promise<void>;
   stop(): Promise<void>;
 }
 
@@ -77,8 +85,9 @@ const TICK_MS = 1000;
 const DRAIN_MS = 3000;
 
 /** Wires a service from its settings and opens its two listeners. Throws before anything listens when it cannot. */
-export async function startService({ config, log: logLines, version, environment, credentialsDirectory, terminal }: ServiceDeps): Promise<RunningService> {
+export async function startService({ config, reread, log: logLines, version, environment, credentialsDirectory, terminal }: ServiceDeps): Promise<RunningService> {
   const { settings } = config;
+  const live = createLiveConfig(config, reread);
   const clock = systemClock;
   const random = createSystemRandom();
   const memory = createLockedMemory();
@@ -103,12 +112,14 @@ export async function startService({ config, log: logLines, version, environment
   });
   const { custody, store } = backend;
   const backups = openBackups({ settings, environment, memory, instance, backend, clock });
-  const clockGuard = createClockGuard({ clock, audit: log, toleranceMs: settings['security.time_skew_tolerance_ms'] });
+  const clockGuard = createClockGuard({ clock, audit: log, toleranceMs: () => live.current().settings['security.time_skew_tolerance_ms'] });
   const metrics = createMetrics({
     ...logMetrics,
     queue_depth: { help: 'Operations in flight.', label: 'queue', read: () => ({ ...operations.queueDepths(), audit: log.waiting() }) },
+    kms_pq_mode: { help: '1 at the verify mode that is rolled out.', label: 'mode', read: () => Object.fromEntries(verifyModes.map((mode) => [mode, Number(mode === live.current().settings['pq.verify_mode'])])) },
+    kms_pq_rollout_percent: { help: 'The share of tenants that the post-quantum stage applies to.', read: () => live.current().settings['pq.rollout_percent'] },
   });
-  const telemetry = createTelemetry({ metrics, log: logLines, redactLevel: settings['observability.redact_level'] });
+  const telemetry = createTelemetry({ metrics, log: logLines, redactLevel: () => live.current().settings['observability.redact_level'] });
   const integrity = createIntegrity({ log, telemetry });
   if (anchorFault !== undefined) integrity.fail('anchor', anchorFault);
   const anchoring = openAnchoring({ settings, log, anchor, clock, random, telemetry, integrity });
@@ -121,19 +132,16 @@ export async function startService({ config, log: logLines, version, environment
     ...(instance && { rootKeyMove: makeRootKeyMove({ rootKeys: instance.rootKeys, keys: backend.sealed, logKeys }) }),
     ...(backups && { backups }),
     log: { reader: log, head: () => backedUpHead(log), ...(anchoring && { anchoring }), keys: logKeys, integrity },
-    policy: createBuiltinPolicy({
-      stage: { produceHybrid: settings['pq.produce_hybrid'], verifyMode: settings['pq.verify_mode'], rolloutPercent: settings['pq.rollout_percent'] },
-      tenants: config.tenants,
-    }),
+    policy: createBuiltinPolicy(live.derived(ownRules)), settings: live,
     system: { clock, random, clockGuard },
-  }, operationsConfig(settings));
+  }, live.derived(operationsConfig));
 
   const api = createHttpServer({
     ...(tls && { tls: tls.settings }),
     operations, telemetry, random, version: version['version'] ?? '',
-    authenticate: makeAuthenticate({ capabilities: auth.capabilities, clock, audit: log, limits: { maxTokenLifetimeMs: settings['auth.max_token_lifetime'], timeSkewToleranceMs: settings['security.time_skew_tolerance_ms'] } }),
+    authenticate: makeAuthenticate({ capabilities: auth.capabilities, clock, audit: log, limits: live.derived(tokenLimits) }),
     limits: {
-      bodyMaxBytes: settings['limits.max_body_bytes'], ratioMax: settings['limits.decompress_ratio_cap'], readTimeoutMs: settings['read_timeout'], idleTimeoutMs: settings['idle_timeout'],
+      bodyMaxBytes: settings['limits.max_body_bytes'], ratioMax: () => live.current().settings['limits.decompress_ratio_cap'], readTimeoutMs: settings['read_timeout'], idleTimeoutMs: settings['idle_timeout'],
       connectionsMax: settings['max_conns'], connectionsPerPeerMax: settings['max_conns_per_peer'],
     },
   });
@@ -141,10 +149,10 @@ export async function startService({ config, log: logLines, version, environment
   const degraded = [...weaknessesOf(protection), ...weaknessesOfConfig(config)];
   let isRngHealthy = random.isHealthy();
   const conditions = makeReadiness({
-    settings, log, anchoring, integrity, clockGuard, auth,
+    settings: () => live.current().settings, reloadFault: operations.reloadFault, log, anchoring, integrity, clockGuard, auth,
     backend: [custody, store], isListening: () => api.server.listening, isRngHealthy: () => isRngHealthy,
   });
-  const operator = createOperatorServer({ conditions, degraded: () => [...degraded, ...(tls?.weaknesses() ?? [])], metrics: metrics.render, version });
+  const operator = createOperatorServer({ conditions, degraded: () => [...degraded, ...(tls?.weaknesses() ?? [])], metrics: metrics.render, version: () => ({ ...version, config_version: live.version() }) });
 
   const { apiUrl, metricsUrl, unixSocket } = await settleLog({ log, anchoring, store, integrity })
     .then(() => listenOnAll(settings, api, operator))
@@ -183,6 +191,7 @@ export async function startService({ config, log: logLines, version, environment
   return {
     apiUrl, metricsUrl, degraded: [...degraded, ...(tls?.weaknesses() ?? [])], demoToken: ownRoot?.token,
     log: { origin: log.origin, vkeys },
+    reload: operations.reloadByOperator,
     async stop() {
       fullCheck.abort();
       await checked;
@@ -203,7 +212,15 @@ export async function startService({ config, log: logLines, version, environment
   };
 }
 
-function operationsConfig(settings: Config['settings']): OperationsConfig {
+function ownRules({ settings, tenants }: Config): OwnRules {
+  return { stage: { produceHybrid: settings['pq.produce_hybrid'], verifyMode: settings['pq.verify_mode'], rolloutPercent: settings['pq.rollout_percent'] }, tenants };
+}
+
+function tokenLimits({ settings }: Config): TokenLimits {
+  return { maxTokenLifetimeMs: settings['auth.max_token_lifetime'], timeSkewToleranceMs: settings['security.time_skew_tolerance_ms'] };
+}
+
+function operationsConfig({ settings }: Config): OperationsConfig {
   return {
     rules: { allowed: new Set<string>([...settings['service.allowed_algs'], ...settings['service.allowed_aeads']]), attestRequire: settings['security.attest_require'], evidenceClasses: new Set() },
     kemAead: Object.values(aeads).find(({ wireAlg }) => wireAlg === settings['service.allowed_aeads'][0]) ?? aeads['ChaCha20-Poly1305'],

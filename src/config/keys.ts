@@ -12,6 +12,8 @@ interface Row<T, F extends T | undefined> {
   /** Undefined where there is none: the setting may be left out. */
   readonly fallback: F;
   readonly about: string;
+  /** A reload may change it; of any other it says that a restart is needed. */
+  readonly isLive?: true;
 }
 
 function row<T>(kind: Kind<T>, fallback: NoInfer<T>, about: string): Row<T, T> {
@@ -20,6 +22,10 @@ function row<T>(kind: Kind<T>, fallback: NoInfer<T>, about: string): Row<T, T> {
 
 function optional<T>(kind: Kind<T>, about: string): Row<T, undefined> {
   return { kind, fallback: undefined, about };
+}
+
+function live<T, F extends T | undefined>(setting: Row<T, F>): Row<T, F> {
+  return { ...setting, isLive: true };
 }
 
 export const configKeys = {
@@ -40,19 +46,19 @@ export const configKeys = {
   'service.backend': row(oneOf(['inmem', 'file', 'pkcs11', 'tpm', 'cloud']), 'file', 'who holds the private keys'),
   'service.amnesia': row(boolean, false, 'keys and log in RAM only, gone with the process'),
   'service.instance_id': optional(uuid, 'the log that audit.dir must hold, as init named it; another one is refused'),
-  'service.allowed_algs': row(someOf(['ed25519', 'ml-dsa', 'x25519', 'ml-kem']), ['ed25519', 'ml-dsa', 'x25519', 'ml-kem'], 'algorithms in use; a combined one needs both of its parts'),
-  'service.allowed_aeads': row(someOf(['chacha20-poly1305', 'aes-256-gcm']), ['chacha20-poly1305', 'aes-256-gcm'], 'AEADs in use; the first one seals to KEM keys'),
-  'security.attest_require': row(oneOf(['never', 'if-available', 'required']), 'if-available', 'evidence of key residency'),
-  'security.sign_rate_limit_rps': row(integer(0, 10_000_000), 500, 'signatures per second of this instance; 0 is no limit'),
-  'security.time_skew_tolerance_ms': row(integer(0, 600_000), 2000, 'how far clocks may be apart'),
-  'security.max_inflight_sign': row(integer(1, 65_536), 512, 'private-key operations at once'),
-  'security.max_inflight_verify': row(integer(1, 65_536), 1024, 'verifications at once'),
-  'limits.decompress_ratio_cap': row(integer(1, 1000), 10, 'how many times larger a compressed body may become, unpacked; never over limits.max_body_bytes'),
+  'service.allowed_algs': live(row(someOf(['ed25519', 'ml-dsa', 'x25519', 'ml-kem']), ['ed25519', 'ml-dsa', 'x25519', 'ml-kem'], 'algorithms in use; a combined one needs both of its parts')),
+  'service.allowed_aeads': live(row(someOf(['chacha20-poly1305', 'aes-256-gcm']), ['chacha20-poly1305', 'aes-256-gcm'], 'AEADs in use; the first one seals to KEM keys')),
+  'security.attest_require': live(row(oneOf(['never', 'if-available', 'required']), 'if-available', 'evidence of key residency')),
+  'security.sign_rate_limit_rps': live(row(integer(0, 10_000_000), 500, 'signatures per second of this instance; 0 is no limit')),
+  'security.time_skew_tolerance_ms': live(row(integer(0, 600_000), 2000, 'how far clocks may be apart')),
+  'security.max_inflight_sign': live(row(integer(1, 65_536), 512, 'private-key operations at once')),
+  'security.max_inflight_verify': live(row(integer(1, 65_536), 1024, 'verifications at once')),
+  'limits.decompress_ratio_cap': live(row(integer(1, 1000), 10, 'how many times larger a compressed body may become, unpacked; never over limits.max_body_bytes')),
   'limits.max_body_bytes': row(size, 1024 ** 2, 'the largest body'),
-  'keys.destroy_min_after': row(duration, 86_400_000, 'the shortest time between asking for a destruction and it'),
-  'pq.produce_hybrid': row(boolean, true, 'hybrid keys give both signatures'),
-  'pq.verify_mode': row(oneOf(verifyModes), 'and', 'what a verify has to find: or, pq_only, and'),
-  'pq.rollout_percent': row(integer(0, 100), 100, 'the share of tenants that the pq settings apply to'),
+  'keys.destroy_min_after': live(row(duration, 86_400_000, 'the shortest time between asking for a destruction and it')),
+  'pq.produce_hybrid': live(row(boolean, true, 'hybrid keys give both signatures')),
+  'pq.verify_mode': live(row(oneOf(verifyModes), 'and', 'what a verify has to find: or, pq_only, and')),
+  'pq.rollout_percent': live(row(integer(0, 100), 100, 'the share of tenants that the pq settings apply to')),
   'audit.dir': row(string, './kms-audit', 'where the log, its keys and its identity lie; made by init, written by one process'),
   'audit.checkpoint_interval_ops': row(integer(1, 1_000_000), 5000, 'entries after which the log is signed, if a second has not passed before'),
   'audit.durability': row(oneOf(['disk', 'os']), 'disk', 'what an answer waits for: its entry on the disk, or with the kernel, which flushes it within 100 ms; mutations always wait for the disk'),
@@ -69,7 +75,7 @@ export const configKeys = {
   'auth.keyset_fd': optional(integer(3, 1023), 'file descriptor with the key set, read once at start'),
   'auth.introspect_url': optional(string, 'who is asked whether a token is active'),
   'auth.revocations_path': optional(string, 'file with revoked ids'),
-  'auth.max_token_lifetime': row(duration, 30 * 86_400_000, 'the longest life of a token'),
+  'auth.max_token_lifetime': live(row(duration, 30 * 86_400_000, 'the longest life of a token')),
   'policy.mode': row(oneOf(['builtin']), 'builtin', 'who decides'),
   'backends.file.dir': row(string, './kms-sealed', 'where the keys lie, sealed; written by one process'),
   'backends.file.kdf': row(oneOf(['argon2id', 'scrypt']), 'argon2id', 'what stretches the passphrase; a root key under the other one is sealed anew at the next start'),
@@ -82,7 +88,7 @@ export const configKeys = {
   'backup.dir': optional(string, 'where backups are written, on another medium than the keys'),
   'backup.keyfile_path': optional(string, 'the key file that backups lie under, mode 0600; another one than that of the root key'),
   'backup.passphrase_env': optional(variableName, 'name of the variable with the passphrase that backups lie under'),
-  'observability.redact_level': row(oneOf(['hashes', 'lengths', 'none']), 'hashes', 'how kids stand in the log'),
+  'observability.redact_level': live(row(oneOf(['hashes', 'lengths', 'none']), 'hashes', 'how kids stand in the log')),
 } as const;
 
 export type ConfigPath = keyof typeof configKeys;

@@ -7,7 +7,7 @@ export interface UnpackLimits {
   /** `limits.max_body_bytes`: as it comes, and unpacked. */
   readonly bodyMaxBytes: number;
   /** `limits.decompress_ratio_cap`: how many times larger it may become. */
-  readonly ratioMax: number;
+  readonly ratioMax: () => number;
 }
 
 /** Gives the body as it was before its `Content-Encoding` (RFC 9110 §8.4). */
@@ -32,11 +32,11 @@ const UNPACKED_AT_ONCE = 16;
 
 /** Unpacking stops where the first cap is met, so what would become larger never exists. */
 export function createUnpack({ bodyMaxBytes, ratioMax }: UnpackLimits): Unpack {
-  const slots = createInFlight(UNPACKED_AT_ONCE, 'too many compressed bodies are unpacked at once');
+  const slots = createInFlight(() => UNPACKED_AT_ONCE, 'too many compressed bodies are unpacked at once');
   return async (encoding, body) => {
     const decode = decoders.get(encoding.trim().toLowerCase());
     if (decode === undefined) throw new KmsError('BadRequest', { hint: 'a body is compressed with gzip, br or zstd, once, or sent as it is' });
-    const byRatio = ratioMax * body.length;
+    const byRatio = ratioMax() * body.length;
     try {
       return await slots.run(() => decode(body, { maxOutputLength: Math.max(1, Math.min(bodyMaxBytes, byRatio)) }));
     } catch (fault) {

@@ -13,7 +13,7 @@ export interface OperatorDeps {
   /** What works, but weaker than it should; each in words. */
   readonly degraded: () => readonly string[];
   readonly metrics: () => Promise<{ readonly contentType: string; readonly text: string }>;
-  readonly version: Readonly<Record<string, string>>;
+  readonly version: () => Readonly<Record<string, string>>;
 }
 
 interface Answer {
@@ -32,7 +32,7 @@ export function createOperatorServer({ conditions, degraded, metrics, version }:
       return json(isReady ? 200 : 503, { ready: isReady, conditions: Object.fromEntries(all.map(({ name, isMet }) => [name, isMet])), missing: missingOf(all), degraded: degraded() });
     },
     '/metrics': async () => ({ status: 200, ...(await metrics()) }),
-    '/version': () => json(200, version),
+    '/version': () => json(200, version()),
   };
 
   const answer = async (request: IncomingMessage, response: ServerResponse): Promise<void> => {

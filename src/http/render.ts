@@ -5,6 +5,7 @@ import type { KeyDocument } from '../service/key-document.ts';
 import type { LogKeysAnswer } from '../service/operations.ts';
 import type { BackupAnswer, BackupState } from '../service/backup.ts';
 import type { RekeyAnswer, RekeyState } from '../service/rekey.ts';
+import type { ReloadAnswer } from '../service/reload.ts';
 import type { RecordsAnswer } from '../service/read-records.ts';
 import type { SignAnswer } from '../service/sign.ts';
 import type { RewrapAnswer, UnwrapAnswer } from '../service/unwrap.ts';
@@ -79,6 +80,10 @@ export function renderBackup({ audit, ...state }: BackupAnswer): wire.Wire<typeo
 
 export function renderLogKeys({ keys, until, audit }: LogKeysAnswer): wire.Wire<typeof wire.LogKeysAnswer> {
   return { keys: [...keys], ...(until !== undefined && { until }), audit: renderAudit(audit) };
+}
+
+export function renderReload({ configVersion }: ReloadAnswer): wire.Wire<typeof wire.ReloadAnswer> {
+  return { config_version: configVersion };
 }
 
 export function renderAcceptClock({ audit }: AcceptClockAnswer): wire.Wire<typeof wire.AcceptClockAnswer> {

@@ -6,7 +6,7 @@ import type { Operations } from '../service/operations.ts';
 import type { Wire } from './schemas.ts';
 import { KmsError } from '../core/errors.ts';
 import { parseChange, parseCreate, parseDestroy, parseList, parsePatch, parsePathKid, parseRecords, parseRewrap, parseSign, parseTile, parseUnwrap, parseVerify, parseWrap } from './parse.ts';
-import { renderAcceptClock, renderAuditKeys, renderBackup, renderBackupState, renderBatch, renderList, renderLogKeys, renderRecords, renderRekey, renderRekeyState, renderRewrap, renderSign, renderUnwrap, renderVerify, renderWrap } from './render.ts';
+import { renderAcceptClock, renderAuditKeys, renderBackup, renderBackupState, renderBatch, renderList, renderLogKeys, renderRecords, renderRekey, renderRekeyState, renderReload, renderRewrap, renderSign, renderUnwrap, renderVerify, renderWrap } from './render.ts';
 import * as schemas from './schemas.ts';
 
 export interface Route {
@@ -82,6 +82,7 @@ export function makeRoutes(operations: Operations): readonly Route[] {
     read('/admin/rekey', 'How far the move to the new root key is', undefined, schemas.RekeyState, async (caller) => renderRekeyState(await operations.rekeyState(caller))),
     route('POST', '/admin/backup', 'backup', 'Write a backup into backup.dir', schemas.OpIdBody, schemas.BackupAnswer, async (caller, body) => renderBackup(await operations.backup(caller, body.op_id, body))),
     read('/admin/backup', 'How the newest backup is', undefined, schemas.BackupState, async (caller) => renderBackupState(await operations.backupState(caller))),
+    route('POST', '/admin/reload', 'reload', 'Take the settings anew', schemas.EmptyBody, schemas.ReloadAnswer, async (caller) => renderReload(await operations.reload(caller))),
     route('POST', '/admin/accept-clock', 'accept-clock', 'Trust the wall clock as it stands', schemas.OpIdBody, schemas.AcceptClockAnswer, async (caller, body) => renderAcceptClock(await operations.acceptClock(caller, body.op_id, body))),
     forbidden('/keys/{kid}/private'),
     forbidden('/keys/{kid}/export'),

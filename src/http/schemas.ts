@@ -277,6 +277,8 @@ export const BackupState = Type.Object({
 export const BackupAnswer = Type.Object({ ...BackupState.properties, audit: Audit }, closed);
 
 export const ReceiptPath = Type.Object({ index: IndexText }, closed);
+export const EmptyBody = Type.Object({}, closed);
+export const ReloadAnswer = Type.Object({ config_version: Type.String({ description: 'names the settings in force' }) }, closed);
 export const AcceptClockAnswer = Type.Object({ audit: Audit }, closed);
 
 export type Wire<T extends TSchema> = Static<T>;

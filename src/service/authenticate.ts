@@ -16,7 +16,13 @@ export interface AuthenticateDeps {
   readonly capabilities: Capabilities;
   readonly clock: Clock;
   readonly audit: Pick<AuditLog, 'lastEntryMs'>;
-  readonly limits: { readonly maxTokenLifetimeMs: number; readonly timeSkewToleranceMs: number };
+  /** Asked each time: a reload may change them. */
+  readonly limits: () => TokenLimits;
+}
+
+export interface TokenLimits {
+  readonly maxTokenLifetimeMs: number;
+  readonly timeSkewToleranceMs: number;
 }
 
 /** What the connection says of the caller, and the ids of the request. */
@@ -62,7 +68,7 @@ export function makeAuthenticate({ capabilities, clock, audit, limits }: Authent
     const read = known ?? readToken(macaroon, identity);
     if (known === undefined) keep(token, read);
 
-    checkTime(read.caveats, Math.max(clock.wallMs(), audit.lastEntryMs()), limits);
+    checkTime(read.caveats, Math.max(clock.wallMs(), audit.lastEntryMs()), limits());
     checkConnection(read.caveats, connection);
     return { identity, actor: actorOf(identity, connection), caveats: read.caveats, caveatTexts: read.caveatTexts, caveatNames, ...connection };
   };
@@ -87,7 +93,7 @@ function readToken(macaroon: Macaroon, identity: TokenIdentity): ReadToken {
   return { macaroon, identity, caveatTexts, caveats };
 }
 
-function checkTime(caveats: Caveats, nowMs: number, { maxTokenLifetimeMs, timeSkewToleranceMs }: AuthenticateDeps['limits']): void {
+function checkTime(caveats: Caveats, nowMs: number, { maxTokenLifetimeMs, timeSkewToleranceMs }: TokenLimits): void {
   const { expiresAtMs, notBeforeMs, firstNotBeforeMs } = caveats;
   if (expiresAtMs + timeSkewToleranceMs < nowMs) throw unauthenticated('the token has expired');
   if (notBeforeMs !== undefined && notBeforeMs - timeSkewToleranceMs > nowMs) throw unauthenticated('the token is not yet valid');

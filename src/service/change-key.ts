@@ -46,7 +46,7 @@ export interface ChangeDeps {
   readonly clock: Clock;
   readonly make: { readonly version: MakeVersion; readonly rules: KeyRules; readonly policy: Policy };
   /** `keys.destroy_min_after`. */
-  readonly destroyMinAfterMs: number;
+  readonly destroyMinAfterMs: () => number;
 }
 
 /** What is particular to a mutation of an existing key. */
@@ -89,7 +89,7 @@ export function makeChangeKey({ authorise, mutate, documents, clock, make, destr
 
   const transition = (name: Transition) => (call: ClientCall, request: DestroyRequest): Promise<KeyDocument> => {
     const move = (key: KeyRecord): KeyRecord => {
-      const afterMs = request.afterMs ?? Math.max(DESTROY_AFTER_MS, destroyMinAfterMs);
+      const afterMs = request.afterMs ?? Math.max(DESTROY_AFTER_MS, destroyMinAfterMs());
       // A token for one version moves that one only, also when it names the whole key.
       const isMeant = ({ version }: VersionRecord): boolean => (request.kid.version ?? version) === version && admitsKid(call.caller.caveats, key, version);
       return moveVersions(key, name, isMeant, { nowMs: clock.wallMs(), afterMs });
@@ -122,7 +122,7 @@ export function makeChangeKey({ authorise, mutate, documents, clock, make, destr
 
     destroy: async (call: ClientCall, request: DestroyRequest): Promise<KeyDocument> => {
       const { afterMs } = request;
-      if (afterMs !== undefined && (afterMs < destroyMinAfterMs || afterMs > DESTROY_AFTER_MAX_MS)) {
+      if (afterMs !== undefined && (afterMs < destroyMinAfterMs() || afterMs > DESTROY_AFTER_MAX_MS)) {
         throw new KmsError('BadRequest', { hint: 'after is at least keys.destroy_min_after, at most 3650d' });
       }
       return transition('destroy')(call, request);

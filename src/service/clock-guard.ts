@@ -18,7 +18,7 @@ export interface ClockGuard {
 
 const STEADY_MS = 30_000;
 
-export function createClockGuard({ clock, audit, toleranceMs }: { readonly clock: Clock; readonly audit: Pick<AuditLog, 'lastEntryMs'>; readonly toleranceMs: number }): ClockGuard {
+export function createClockGuard({ clock, audit, toleranceMs }: { readonly clock: Clock; readonly audit: Pick<AuditLog, 'lastEntryMs'>; readonly toleranceMs: () => number }): ClockGuard {
   const offsetMs = (): number => clock.wallMs() - Number(clock.monotonicNs() / 1_000_000n);
   let expectedOffsetMs = offsetMs();
   let doubtedUntilNs: bigint | undefined;
@@ -28,9 +28,9 @@ export function createClockGuard({ clock, audit, toleranceMs }: { readonly clock
   const check = (): void => {
     const nowNs = clock.monotonicNs();
     const offset = offsetMs();
-    const stepped = Math.abs(offset - expectedOffsetMs) > toleranceMs;
+    const stepped = Math.abs(offset - expectedOffsetMs) > toleranceMs();
     if (stepped) isAccepted = false;
-    const isBehind = !isAccepted && clock.wallMs() + toleranceMs < audit.lastEntryMs();
+    const isBehind = !isAccepted && clock.wallMs() + toleranceMs() < audit.lastEntryMs();
     expectedOffsetMs = offset;
     if (stepped || isBehind) doubtedUntilNs = nowNs + BigInt(STEADY_MS) * 1_000_000n;
     else if (doubtedUntilNs !== undefined && nowNs >= doubtedUntilNs) doubtedUntilNs = undefined;

@@ -1,17 +1,18 @@
 import { KmsError } from '../core/errors.ts';
 
-/** At most `max` of a kind of work at once; what is beyond it is refused at once, never queued. */
+/** At most so many of a kind of work at once; what is beyond it is refused at once, never queued. */
 export interface InFlight {
-  /** `cost` is how many ordinary pieces of work this one is; one that is larger than `max` runs alone. */
+  /** `cost` is how many ordinary pieces of work this one is; one that is larger than all that may be runs alone. */
   run<T>(work: () => Promise<T>, cost?: number): Promise<T>;
   depth(): number;
 }
 
-export function createInFlight(max: number, hint: string): InFlight {
+/** `max` is asked each time: a reload may change it. */
+export function createInFlight(max: () => number, hint: string): InFlight {
   let depth = 0;
   return {
     async run(work, cost = 1) {
-      if (depth > 0 && depth + cost > max) throw new KmsError('Backpressure', { hint });
+      if (depth > 0 && depth + cost > max()) throw new KmsError('Backpressure', { hint });
       depth += cost;
       try {
         return await work();

@@ -30,10 +30,11 @@ export interface KeyRulesConfig {
   readonly evidenceClasses: ReadonlySet<string>;
 }
 
-export function makeKeyRules({ allowed, attestRequire, evidenceClasses }: KeyRulesConfig, store: Pick<KeyStore, 'find'>): KeyRules {
+/** `config` is asked each time: a reload may change it. */
+export function makeKeyRules(config: () => KeyRulesConfig, store: Pick<KeyStore, 'find'>): KeyRules {
   const rules: KeyRules = {
     requireAllowed(alg) {
-      if (!isAllowed(alg, allowed)) throw new KmsError('Unsupported', { hint: 'service.allowed_algs or service.allowed_aeads does not list this algorithm' });
+      if (!isAllowed(alg, config().allowed)) throw new KmsError('Unsupported', { hint: 'service.allowed_algs or service.allowed_aeads does not list this algorithm' });
     },
     requireUsable({ key, version }) {
       rules.requireAllowed(key.alg);
@@ -51,6 +52,7 @@ export function makeKeyRules({ allowed, attestRequire, evidenceClasses }: KeyRul
       requirePostQuantum(spec, mode, classicalOk);
     },
     requireEvidence({ attestationClass }) {
+      const { attestRequire, evidenceClasses } = config();
       if (attestRequire === 'required' && !evidenceClasses.has(attestationClass)) {
         throw new KmsError('AttestationMissing', { hint: 'security.attest_require is required, and this custody gives no evidence' });
       }

@@ -11,6 +11,7 @@ import type { Policy } from '../ports/policy.ts';
 import type { PublicKeys } from '../ports/public-keys.ts';
 import type { Random } from '../ports/random.ts';
 import type { RootKeyMove } from '../ports/resealing.ts';
+import type { SettingsSource } from '../ports/settings.ts';
 import type { Telemetry } from '../ports/telemetry.ts';
 import type { Anchoring } from './anchoring.ts';
 import type { Caller } from './call.ts';
@@ -44,6 +45,7 @@ import { makeReadToken } from './read-token.ts';
 import { makeOwnChanges } from './own-changes.ts';
 import { createRefusals, noInput, refusedCallOf } from './refusals.ts';
 import { makeRekey } from './rekey.ts';
+import { makeReload } from './reload.ts';
 import { makeRenewSpent } from './renew-spent.ts';
 import { makeReserveNonces } from './reserve-nonces.ts';
 import { makeSealer } from './sealer.ts';
@@ -63,6 +65,7 @@ export interface World {
   readonly audit: AuditLog;
   readonly log: LogKeeping;
   readonly policy: Policy;
+  readonly settings: SettingsSource;
   readonly telemetry: Telemetry;
   readonly system: { readonly clock: Clock; readonly random: Random; readonly clockGuard: ClockGuard };
 }
@@ -81,6 +84,7 @@ export interface LogKeeping {
   readonly integrity: Integrity;
 }
 
+/** What a reload may change, as it stands. */
 export interface OperationsConfig {
   readonly rules: KeyRulesConfig;
   readonly kemAead: Aead;
@@ -95,13 +99,13 @@ const RECORD_SCANS_MAX = 16;
 export type Operations = ReturnType<typeof createOperations>;
 
 /** The services, tied together: each operation with no more than it needs, every client's call through `perform`. */
-export function createOperations({ custody: { custody, publicKeys }, store, rootKeyMove, backups, audit, log, policy, telemetry, system }: World, config: OperationsConfig) {
+export function createOperations({ custody: { custody, publicKeys }, store, rootKeyMove, backups, audit, log, policy, settings, telemetry, system }: World, config: () => OperationsConfig) {
   const { clock, random, clockGuard } = system;
-  const rates = createRateLimits({ clock, signPerSecond: config.signPerSecond });
-  const signing = createInFlight(config.inFlightMax.signing, 'security.max_inflight_sign operations are in flight');
-  const verifying = createInFlight(config.inFlightMax.verifying, 'security.max_inflight_verify verifications are in flight');
+  const rates = createRateLimits({ clock, signPerSecond: () => config().signPerSecond });
+  const signing = createInFlight(() => config().inFlightMax.signing, 'security.max_inflight_sign operations are in flight');
+  const verifying = createInFlight(() => config().inFlightMax.verifying, 'security.max_inflight_verify verifications are in flight');
   const authorise = makeAuthorise({ store, rates });
-  const rules = makeKeyRules(config.rules, store);
+  const rules = makeKeyRules(() => config().rules, store);
   const documents = makeKeyDocuments({ publicKeys });
   const outcomes = createOutcomes({ audit });
   const isAnchored = log.anchoring?.isReachable ?? (() => true);
@@ -114,13 +118,13 @@ export function createOperations({ custody: { custody, publicKeys }, store, root
   const mutate = makeMutate({ store, log: { audit, outcomes }, anchoring: log.anchoring, clock, signing, requireWritable });
   const makeVersion = makeMakeVersion({ custody, clock });
   const reserveNonces = makeReserveNonces({ store, log: { audit, outcomes }, anchoring: log.anchoring, clock, random });
-  const sealer = makeSealer({ custody, store, publicKeys, reserveNonces, kemAead: config.kemAead });
+  const sealer = makeSealer({ custody, store, publicKeys, reserveNonces, kemAead: () => config().kemAead });
   const own = makeOwnChanges({ store, custody, mutate, make: { version: makeVersion, rules, policy }, clock, random });
   const renewSpent = makeRenewSpent({ store, authorise, own });
   const unwrapDeps = { authorise, rules, signing, custody, audit };
 
   const create = makeCreateKey({ authorise, policy, rules, mutate, make: { version: makeVersion, random, clock }, documents });
-  const change = makeChangeKey({ authorise, mutate, documents, clock, make: { version: makeVersion, rules, policy }, destroyMinAfterMs: config.destroyMinAfterMs });
+  const change = makeChangeKey({ authorise, mutate, documents, clock, make: { version: makeVersion, rules, policy }, destroyMinAfterMs: () => config().destroyMinAfterMs });
   const sign = makeSign({ authorise, policy, rules, limits: { rates, signing }, custody, audit });
   const verify = makeVerify({ authorise, policy, rules, verifying, publicKeys, record: makeRecordVerify(audit, telemetry), integrity: log.integrity });
   const wrap = makeWrap({ authorise, policy, rules, signing, target: { sealer, renewSpent }, journal: { audit, random } });
@@ -129,7 +133,8 @@ export function createOperations({ custody: { custody, publicKeys }, store, root
   const acceptClock = makeAcceptClock({ authorise, audit, clockGuard });
   const rekey = makeRekey({ authorise, audit, clock, move: rootKeyMove, report: { telemetry, random } });
   const backup = makeBackup({ authorise, audit, backups, head: log.head, telemetry });
-  const reading = createInFlight(RECORD_SCANS_MAX, 'too many requests read the log at once');
+  const reload = makeReload({ authorise, audit, settings, requireWritable, report: { telemetry, clock, random } });
+  const reading = createInFlight(() => RECORD_SCANS_MAX, 'too many requests read the log at once');
   const refusals = createRefusals({ audit, clock, random, telemetry });
   const perform = makePerform({ clock, random, telemetry, clockGuard, journal: { requireWritable, refusals } });
   const housekeeping = makeHousekeeping({ store, own, clocks: { clock, guard: clockGuard }, telemetry });
@@ -165,6 +170,9 @@ export function createOperations({ custody: { custody, publicKeys }, store, root
     }, () => hashOfBody(request.body)),
     rekey: (caller: Caller, opId: string | undefined, body: Readonly<Record<string, unknown>>) => perform.one(caller, 'rekey', opId, (call) => rekey.start(call, body), () => hashOfBody(body)),
     rekeyState: rekey.state,
+    reload: (caller: Caller) => perform.one(caller, 'reload', undefined, reload.byCall, () => hashOfBody({})),
+    reloadByOperator: reload.byOperator,
+    reloadFault: reload.fault,
     backup: (caller: Caller, opId: string | undefined, body: Readonly<Record<string, unknown>>) => perform.one(caller, 'backup', opId, (call) => backup.start(call, body), () => hashOfBody(body)),
     backupState: backup.state,
     /** A refusal before any operation: of a token, a body, a path. */

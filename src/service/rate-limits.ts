@@ -20,8 +20,8 @@ const SECOND_NS = 1_000_000_000n;
 const SWEEP_AT = 1024;
 
 /** `signPerSecond` 0 is no limit. A bucket holds one second's worth. */
-export function createRateLimits({ clock, signPerSecond }: { readonly clock: Clock; readonly signPerSecond: number }): RateLimits {
-  const signing: Bucket = { perSecond: signPerSecond, fullAtNs: 0n };
+export function createRateLimits({ clock, signPerSecond }: { readonly clock: Clock; readonly signPerSecond: () => number }): RateLimits {
+  let signing: Bucket = { perSecond: signPerSecond(), fullAtNs: 0n };
   const buckets = new Map<string, Bucket>();
   let sweepAt = SWEEP_AT;
 
@@ -41,7 +41,10 @@ export function createRateLimits({ clock, signPerSecond }: { readonly clock: Clo
       take(caveats.rates.map(({ perSecond, position }) => bucketOf(caveatNames(position), perSecond)), clock.monotonicNs(), 'the rps caveat of the token is used up');
     },
     chargeSigning() {
-      if (signPerSecond > 0) take([signing], clock.monotonicNs(), 'security.sign_rate_limit_rps is used up');
+      const perSecond = signPerSecond();
+      // What was taken under the rate before a reload stays taken.
+      if (perSecond !== signing.perSecond) signing = { ...signing, perSecond };
+      if (perSecond > 0) take([signing], clock.monotonicNs(), 'security.sign_rate_limit_rps is used up');
     },
   };
 }

@@ -19,7 +19,7 @@ export interface SealerDeps {
   readonly publicKeys: PublicKeys;
   readonly reserveNonces: ReserveNonces;
   /** The AEAD of KEM envelopes: the first of `service.allowed_aeads`. */
-  readonly kemAead: Aead;
+  readonly kemAead: () => Aead;
 }
 
 export function makeSealer({ custody, store, publicKeys, reserveNonces, kemAead }: SealerDeps): Sealer {
@@ -39,8 +39,9 @@ export function makeSealer({ custody, store, publicKeys, reserveNonces, kemAead 
       if (spec.kind === 'kem') {
         const part = version.publicParts[0];
         if (part === undefined) throw new Error('a KEM version has a public part');
-        const header = envelopeHeader(version.kid, spec.kem, kemAead);
-        const { enc, ciphertext } = publicKeys.seal(spec.kem, kemAead, part, header, aad, plaintext);
+        const aead = kemAead();
+        const header = envelopeHeader(version.kid, spec.kem, aead);
+        const { enc, ciphertext } = publicKeys.seal(spec.kem, aead, part, header, aad, plaintext);
         return encodeEnvelope(header, enc, ciphertext);
       }
       if (spec.kind !== 'aead') throw new Error('a signing key seals nothing');

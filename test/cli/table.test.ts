@@ -17,7 +17,7 @@ import { initCommand } from '../../src/compose/init-command.ts';
 import { makeServeCommand } from '../../src/compose/serve-command.ts';
 
 const commands: readonly Command[] = [
-  makeServeCommand({ stopped: Promise.resolve(), version: {} }), ...keyCommands, signCommand, verifyCommand, wrapCommand, unwrapCommand, rewrapCommand,
+  makeServeCommand({ stopped: Promise.resolve(), onHangUp: () => undefined, version: {} }), ...keyCommands, signCommand, verifyCommand, wrapCommand, unwrapCommand, rewrapCommand,
   ...tokenCommands, ...configCommands, ...auditCommands, makeDoctorCommand(process.version), initCommand,
 ];
 

@@ -66,28 +66,29 @@ export async function startWired({ watch = (primitives) => primitives, ...logOpt
   const cache = createPublicKeyCache(64);
   const primitives = watch({ signatures: createSignaturePrimitives({ memory, gate: createPoolGate(4), publicKeys: cache }), kems: createKemPrimitives(cache) });
   const audit = await openBreakableLog({ clock, ...logOptions });
-  const guard = createClockGuard({ clock, audit, toleranceMs: 2000 });
+  const guard = createClockGuard({ clock, audit, toleranceMs: () => 2000 });
   const metrics = createMetrics({});
-  const telemetry = createTelemetry({ metrics, log: createLogLines({ write: (line) => { log += line; } }), redactLevel: 'none' });
+  const telemetry = createTelemetry({ metrics, log: createLogLines({ write: (line) => { log += line; } }), redactLevel: () => 'none' });
   const integrity = createIntegrity({ log: audit, telemetry });
   const keyset = parseKeyset(Buffer.from(keysetText([{ id: ROOT_KEY_ID, secret: ROOT_SECRET }])), memory);
   const operations = createOperations({
     custody: { custody: createInmemCustody({ primitives, memory }), publicKeys: createPublicKeys(primitives) },
     store: createInmemStore(), audit, telemetry,
     log: { reader: audit, head: () => Promise.reject(new Error('no backups here')), keys: { rotate: rotateNothing }, integrity },
-    policy: createBuiltinPolicy({ stage: { produceHybrid: true, verifyMode: 'or', rolloutPercent: 100 }, tenants: new Map() }),
+    policy: createBuiltinPolicy(() => ({ stage: { produceHybrid: true, verifyMode: 'or', rolloutPercent: 100 }, tenants: new Map() })),
+    settings: { look: () => ({ refused: 'nothing to take' }) },
     system: { clock, random, clockGuard: guard },
-  }, {
+  }, () => ({
     rules: { allowed: new Set(['ed25519', 'ml-dsa', 'x25519', 'ml-kem', 'aes-256-gcm', 'chacha20-poly1305']), attestRequire: 'if-available', evidenceClasses: new Set() },
     kemAead: aeads['ChaCha20-Poly1305'], signPerSecond: 0, inFlightMax: { signing: 512, verifying: 1024 }, destroyMinAfterMs: 1000,
-  });
+  }));
   const api = createHttpServer({
     operations, telemetry, random, version: 'test',
     authenticate: makeAuthenticate({
       capabilities: createKeysetCapabilities({ keyset: fixed(keyset), revocations: fixed(noRevocations) }), clock, audit,
-      limits: { maxTokenLifetimeMs: 86_400_000, timeSkewToleranceMs: 2000 },
+      limits: () => ({ maxTokenLifetimeMs: 86_400_000, timeSkewToleranceMs: 2000 }),
     }),
-    limits: { bodyMaxBytes: 1 << 20, ratioMax: 10, readTimeoutMs: 5000, idleTimeoutMs: 5000, connectionsMax: 64, connectionsPerPeerMax: 64 },
+    limits: { bodyMaxBytes: 1 << 20, ratioMax: () => 10, readTimeoutMs: 5000, idleTimeoutMs: 5000, connectionsMax: 64, connectionsPerPeerMax: 64 },
   });
   const apiUrl = await api.listen({ host: '127.0.0.1', port: 0 });
   return {

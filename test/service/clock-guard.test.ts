@@ -10,7 +10,7 @@ beforeEach(() => { steppedMs = 0; ns = 0n; lastEntryMs = 0; });
 const pass = (seconds: number): void => { ns += BigInt(seconds) * 1_000_000_000n; };
 const guardOf = () => createClockGuard({
   clock: { wallMs: () => START_MS + steppedMs + Number(ns / 1_000_000n), monotonicNs: () => ns },
-  audit: { lastEntryMs: () => lastEntryMs }, toleranceMs: 2000,
+  audit: { lastEntryMs: () => lastEntryMs }, toleranceMs: () => 2000,
 });
 
 describe('accepting the clock', () => {

@@ -4,20 +4,21 @@ import type { LogLines } from './log-lines.ts';
 import type { Metrics } from './metrics.ts';
 import { KmsError } from '../../core/errors.ts';
 
+type RedactLevel = 'hashes' | 'lengths' | 'none';
+
 export interface TelemetryDeps {
   readonly metrics: Metrics;
   readonly log: LogLines;
   /** `observability.redact_level`: `none` shows the kid itself, `lengths` not even its hash. */
-  readonly redactLevel: 'hashes' | 'lengths' | 'none';
+  readonly redactLevel: () => RedactLevel;
 }
 
 export function createTelemetry({ metrics, log, redactLevel }: TelemetryDeps): Telemetry {
-  const linesOf = operationFields[redactLevel];
   return {
     operation(report) {
       metrics.operation(report.op, report.alg, report.result, report.latencyMs / 1000);
       if (report.refusal !== undefined) metrics.rejected(report.refusal);
-      log.write(levelOf(report), linesOf(report));
+      log.write(levelOf(report), operationFields[redactLevel()](report));
     },
     refused(report) {
       const { refusal, corrId, requestId, peer } = report;
@@ -34,7 +35,7 @@ export function createTelemetry({ metrics, log, redactLevel }: TelemetryDeps): T
 type Fields = Readonly<Record<string, string | number | undefined>>;
 
 /** The line of an operation (DESIGN §11), by how much it may say of the key. */
-const operationFields: Readonly<Record<TelemetryDeps['redactLevel'], (report: OperationReport) => Fields>> = {
+const operationFields: Readonly<Record<RedactLevel, (report: OperationReport) => Fields>> = {
   hashes: (report) => fieldsOf(report, report.version?.kidHash, report.version?.version),
   lengths: (report) => ({ ...fieldsOf(report, undefined, undefined), kid_length: report.version?.kid.length }),
   none: (report) => ({ ...fieldsOf(report, report.version?.kidHash, report.version?.version), 'kid@v': report.version && kidAtVersion(report.version) }),

@@ -50,6 +50,8 @@ export interface EntryDetail {
   readonly checkpoint?: { readonly size: number; readonly root_hash: string };
   readonly anchor?: { readonly value: number; readonly tree_size: number; readonly root_hash: string };
   readonly refusals?: { readonly code: string; readonly count: number; readonly since: string; readonly until: string };
+  /** What a reload changed; values as `config print` shows them. */
+  readonly config?: { readonly version: string; readonly changes: readonly { readonly key: string; readonly from: string; readonly to: string }[]; readonly more?: number };
   /** After an accepted roll-back: the log before this one. */
   readonly replaces?: { readonly origin: string; readonly size: number; readonly root_hash: string };
 }
