@@ -41,7 +41,7 @@ beforeAll(async () => {
     'POST /keys/{kid}/rotate': {}, 'POST /keys/{kid}/disable': {}, 'POST /keys/{kid}/enable': {}, 'POST /keys/{kid}/destroy': {}, 'POST /keys/{kid}/restore': {},
     'POST /sign': sign, 'POST /verify': verify, 'POST /sign/batch': { items: [sign] }, 'POST /verify/batch': { items: [verify] },
     'POST /wrap': { kid: symmetric['kid'], size: 32 }, 'POST /unwrap': { wrapped_b64: wrapped }, 'POST /rewrap': { wrapped_b64: wrapped },
-    'POST /admin/log-keys': {}, 'POST /admin/accept-clock': {}, 'POST /admin/rekey': {}, 'POST /admin/backup': {},
+    'POST /admin/log-keys': {}, 'POST /admin/accept-clock': {}, 'POST /admin/rekey': {}, 'POST /admin/backup': {}, 'POST /admin/reload': {},
   };
 });
 afterAll(async () => { await service.stop(); });
