@@ -9,14 +9,16 @@ import type { KnownEnd } from '../service/known-ends.ts';
 import type { OwnChanges } from '../service/own-changes.ts';
 import { specOf } from '../core/algorithm/table.ts';
 import { createBuiltinPolicy } from '../adapters/policy-builtin/policy.ts';
+import { ownRules } from './policy.ts';
 import { LAST_NONCE } from '../ports/key-store.ts';
-import { eventOf } from '../service/call.ts';
+import { eventOf, ownCall } from '../service/call.ts';
+import { makeDecide } from '../service/decide.ts';
 import { createInFlight } from '../service/in-flight.ts';
 import { makeKeyRules } from '../service/key-rules.ts';
 import { makeMakeVersion } from '../service/make-version.ts';
 import { hashOfBody, makeMutate } from '../service/mutate.ts';
 import { createOutcomes } from '../service/outcomes.ts';
-import { makeOwnChanges, ownCall } from '../service/own-changes.ts';
+import { makeOwnChanges } from '../service/own-changes.ts';
 import { makeReserveNonces } from '../service/reserve-nonces.ts';
 
 export interface OfflineDeps {
@@ -41,12 +43,12 @@ export interface OfflineChanges {
 const AT_ONCE = 256;
 const PAGE = 1000;
 
-export function offlineChanges({ config: { settings }, audit: { log }, store, custody, clock, random }: OfflineDeps): OfflineChanges {
+export function offlineChanges({ config, audit: { log }, store, custody, clock, random }: OfflineDeps): OfflineChanges {
   const outcomes = createOutcomes({ audit: log });
-  const rules = makeKeyRules(() => ({ allowed: new Set(), attestRequire: 'never', evidenceClasses: new Set() }), store);
-  const policy = createBuiltinPolicy(() => ({ stage: { produceHybrid: settings['pq.produce_hybrid'], verifyMode: settings['pq.verify_mode'], rolloutPercent: settings['pq.rollout_percent'] }, tenants: new Map() }));
+  const rules = makeKeyRules(() => ({ allowed: new Set(), evidenceClasses: new Set() }), store);
+  const decide = makeDecide(createBuiltinPolicy(() => ownRules(config)));
   const mutate = makeMutate({ store, log: { audit: log, outcomes }, anchoring: undefined, clock, signing: createInFlight(() => AT_ONCE, 'too much at once'), requireWritable: () => undefined });
-  const own: OwnChanges = makeOwnChanges({ store, custody, mutate, make: { version: makeMakeVersion({ custody, clock }), rules, policy }, clock, random });
+  const own: OwnChanges = makeOwnChanges({ store, custody, mutate, make: { version: makeMakeVersion({ custody, clock }), rules, decide }, clock, random });
   const reserve = makeReserveNonces({ store, log: { audit: log, outcomes }, anchoring: undefined, clock, random });
 
   const eachOf = async <T>(all: readonly T[], work: (one: T) => Promise<unknown>): Promise<void> => {

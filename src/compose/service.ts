@@ -7,7 +7,6 @@ import type { Address } from '../config/kinds.ts';
 import type { Secret } from '../core/secret.ts';
 import type { Telemetry } from '../ports/telemetry.ts';
 import type { PassphraseTerminal } from './open-instance.ts';
-import type { OwnRules } from '../adapters/policy-builtin/policy.ts';
 import type { TokenLimits } from '../service/authenticate.ts';
 import type { OperationsConfig } from '../service/operations.ts';
 import type { LockedMemory } from '../adapters/system/locked-memory.ts';
@@ -18,7 +17,6 @@ import { createPoolGate } from '../adapters/crypto/pool-gate.ts';
 import { createPublicKeyCache } from '../adapters/crypto/public-key-cache.ts';
 import { createPublicKeys } from '../adapters/crypto/public-keys.ts';
 import { createSignaturePrimitives } from '../adapters/crypto/signatures.ts';
-import { createBuiltinPolicy } from '../adapters/policy-builtin/policy.ts';
 import { systemClock } from '../adapters/system/clock.ts';
 import { createLockedMemory } from '../adapters/system/locked-memory.ts';
 import { protectMemory, weaknessesOf } from '../adapters/system/process-guard.ts';
@@ -45,6 +43,7 @@ import { openBackend } from './backend.ts';
 import { backedUpHead, openBackups, tryBackupOpener } from './backups.ts';
 import { checkBehind } from './check-behind.ts';
 import { openInstance } from './open-instance.ts';
+import { openPolicy } from './policy.ts';
 import { createLiveConfig } from './live-config.ts';
 import { makeReadiness } from './readiness.ts';
 import { makeRootKeyMove } from './root-key-move.ts';
@@ -81,6 +80,8 @@ export interface RunningService {
 /** Jobs in libuv's pool at once: one for each of its four threads, and one each that waits, so that no thread waits for the event loop. */
 const POOL_WIDTH = 8;
 const PUBLIC_KEYS_CACHED = 512;
+/** In metrics (DESIGN §11). */
+const TENANTS_NAMED = 1000;
 const TICK_MS = 1000;
 const DRAIN_MS = 3000;
 
@@ -116,6 +117,7 @@ export async function startService({ config, reread, log: logLines, version, env
   const metrics = createMetrics({
     ...logMetrics,
     queue_depth: { help: 'Operations in flight.', label: 'queue', read: () => ({ ...operations.queueDepths(), audit: log.waiting() }) },
+    kms_keys_total: { help: 'Keys there are, destroyed ones too.', labels: ['tenant', 'alg'], read: () => store.keyCounts().entries(TENANTS_NAMED) },
     kms_pq_mode: { help: '1 at the verify mode that is rolled out.', label: 'mode', read: () => Object.fromEntries(verifyModes.map((mode) => [mode, Number(mode === live.current().settings['pq.verify_mode'])])) },
     kms_pq_rollout_percent: { help: 'The share of tenants that the post-quantum stage applies to.', read: () => live.current().settings['pq.rollout_percent'] },
   });
@@ -127,12 +129,13 @@ export async function startService({ config, reread, log: logLines, version, env
     signer, audit: log, reader: log, changeKeys: log.changeKeys, keyRotationMs: settings['audit.key_rotation'],
     clocks: { clock, guard: clockGuard }, report: { telemetry, random },
   });
+  const policy = openPolicy({ live, clock, random, telemetry });
   const operations = createOperations({
     custody: { custody, publicKeys: createPublicKeys(primitives) }, store, audit: log, telemetry,
     ...(instance && { rootKeyMove: makeRootKeyMove({ rootKeys: instance.rootKeys, keys: backend.sealed, logKeys }) }),
     ...(backups && { backups }),
     log: { reader: log, head: () => backedUpHead(log), ...(anchoring && { anchoring }), keys: logKeys, integrity },
-    policy: createBuiltinPolicy(live.derived(ownRules)), settings: live,
+    policy, settings: live,
     system: { clock, random, clockGuard },
   }, live.derived(operationsConfig));
 
@@ -152,7 +155,7 @@ export async function startService({ config, reread, log: logLines, version, env
     settings: () => live.current().settings, reloadFault: operations.reloadFault, log, anchoring, integrity, clockGuard, auth,
     backend: [custody, store], isListening: () => api.server.listening, isRngHealthy: () => isRngHealthy,
   });
-  const operator = createOperatorServer({ conditions, degraded: () => [...degraded, ...(tls?.weaknesses() ?? [])], metrics: metrics.render, version: () => ({ ...version, config_version: live.version() }) });
+  const operator = createOperatorServer({ conditions, degraded: () => [...degraded, ...(tls?.weaknesses() ?? []), ...(policy.isReachable() ? [] : ['policy.url gives no answer: all but verify and reads is refused until it does'])], metrics: metrics.render, version: () => ({ ...version, config_version: live.version() }) });
 
   const { apiUrl, metricsUrl, unixSocket } = await settleLog({ log, anchoring, store, integrity })
     .then(() => listenOnAll(settings, api, operator))
@@ -212,17 +215,13 @@ export async function startService({ config, reread, log: logLines, version, env
   };
 }
 
-function ownRules({ settings, tenants }: Config): OwnRules {
-  return { stage: { produceHybrid: settings['pq.produce_hybrid'], verifyMode: settings['pq.verify_mode'], rolloutPercent: settings['pq.rollout_percent'] }, tenants };
-}
-
 function tokenLimits({ settings }: Config): TokenLimits {
   return { maxTokenLifetimeMs: settings['auth.max_token_lifetime'], timeSkewToleranceMs: settings['security.time_skew_tolerance_ms'] };
 }
 
 function operationsConfig({ settings }: Config): OperationsConfig {
   return {
-    rules: { allowed: new Set<string>([...settings['service.allowed_algs'], ...settings['service.allowed_aeads']]), attestRequire: settings['security.attest_require'], evidenceClasses: new Set() },
+    rules: { allowed: new Set<string>([...settings['service.allowed_algs'], ...settings['service.allowed_aeads']]), evidenceClasses: new Set() },
     kemAead: Object.values(aeads).find(({ wireAlg }) => wireAlg === settings['service.allowed_aeads'][0]) ?? aeads['ChaCha20-Poly1305'],
     signPerSecond: settings['security.sign_rate_limit_rps'],
     inFlightMax: { signing: settings['security.max_inflight_sign'], verifying: settings['security.max_inflight_verify'] },

@@ -109,6 +109,18 @@ const rules: readonly Rule[] = [
     say: () => 'auth.introspect_url must be https, or http on loopback: tokens travel to it',
   },
   {
+    isWrong: (settings) => settings['policy.mode'] === 'http' && settings['policy.url'] === undefined,
+    say: () => 'policy.mode = "http" needs policy.url',
+  },
+  {
+    isWrong: (settings) => settings['policy.url'] !== undefined && !isSafeUrl(settings['policy.url']),
+    say: () => 'policy.url must be https, or http on loopback: who answers there decides',
+  },
+  {
+    isWrong: (settings) => settings['policy.deadline'] < 1,
+    say: () => 'policy.deadline is at least 1ms',
+  },
+  {
     isWrong: (settings) => settings['auth.keyset_path'] !== undefined && settings['auth.keyset_fd'] !== undefined,
     say: () => 'set one of auth.keyset_path and auth.keyset_fd',
   },

@@ -1,5 +1,6 @@
 import type { Kind } from './kinds.ts';
 import { verifyModes } from '../core/bundle/modes.ts';
+import { attestRequirements } from '../core/policy/decision.ts';
 import { address, boolean, duration, integer, numbers, oneOf, size, someOf, string, uuid, variableName, verifierKey } from './kinds.ts';
 
 /**
@@ -48,7 +49,7 @@ export const configKeys = {
   'service.instance_id': optional(uuid, 'the log that audit.dir must hold, as init named it; another one is refused'),
   'service.allowed_algs': live(row(someOf(['ed25519', 'ml-dsa', 'x25519', 'ml-kem']), ['ed25519', 'ml-dsa', 'x25519', 'ml-kem'], 'algorithms in use; a combined one needs both of its parts')),
   'service.allowed_aeads': live(row(someOf(['chacha20-poly1305', 'aes-256-gcm']), ['chacha20-poly1305', 'aes-256-gcm'], 'AEADs in use; the first one seals to KEM keys')),
-  'security.attest_require': live(row(oneOf(['never', 'if-available', 'required']), 'if-available', 'evidence of key residency')),
+  'security.attest_require': live(row(oneOf(attestRequirements), 'if-available', 'evidence of key residency')),
   'security.sign_rate_limit_rps': live(row(integer(0, 10_000_000), 500, 'signatures per second of this instance; 0 is no limit')),
   'security.time_skew_tolerance_ms': live(row(integer(0, 600_000), 2000, 'how far clocks may be apart')),
   'security.max_inflight_sign': live(row(integer(1, 65_536), 512, 'private-key operations at once')),
@@ -76,7 +77,10 @@ export const configKeys = {
   'auth.introspect_url': optional(string, 'who is asked whether a token is active'),
   'auth.revocations_path': optional(string, 'file with revoked ids'),
   'auth.max_token_lifetime': live(row(duration, 30 * 86_400_000, 'the longest life of a token')),
-  'policy.mode': row(oneOf(['builtin']), 'builtin', 'who decides'),
+  'policy.mode': live(row(oneOf(['builtin', 'http']), 'builtin', 'who decides: these settings, or a policy service as well, which can only be stricter')),
+  'policy.url': live(optional(string, 'the policy service, in the form of OPA\'s Data API (docs/runbooks/policy.md)')),
+  'policy.deadline': live(row(duration, 250, 'for its whole answer; without one, all but verify and reads is refused')),
+  'policy.cache_ttl': live(row(duration, 5000, 'how long an answer is good for the same question; 0s asks each time')),
   'backends.file.dir': row(string, './kms-sealed', 'where the keys lie, sealed; written by one process'),
   'backends.file.kdf': row(oneOf(['argon2id', 'scrypt']), 'argon2id', 'what stretches the passphrase; a root key under the other one is sealed anew at the next start'),
   'backends.file.aead': row(oneOf(['chacha20poly1305', 'aes256gcm']), 'chacha20poly1305', 'what private parts are sealed with; what was sealed with the other one still opens'),
@@ -98,9 +102,13 @@ export type Settings = { readonly [P in ConfigPath]: (typeof configKeys)[P] exte
 
 /** What may stand under `tenants.<name>`; the names are the operator's own. */
 export const tenantKeys = {
-  verify_mode: oneOf(verifyModes),
-  produce_hybrid: boolean,
-  classical_ok: boolean,
+  'verify_mode': oneOf(verifyModes),
+  'produce_hybrid': boolean,
+  'classical_ok': boolean,
+  'attest_require': oneOf(attestRequirements),
+  'quotas.rps': integer(0, 10_000_000),
+  'quotas.inflight': integer(0, 65_536),
+  'quotas.keys': integer(0, 100_000_000),
 } as const;
 
 export const configPaths = Object.keys(configKeys) as readonly ConfigPath[];

@@ -112,14 +112,21 @@ function readTenants(tables: unknown, filePath: string): ReadonlyMap<string, Ten
   if (!isTable(tables)) throw new ConfigError(`${filePath}: tenants must be a table of tables`);
   for (const [name, rules] of Object.entries(tables)) {
     if (!TENANT.test(name) || !isTable(rules)) throw new ConfigError(`${filePath}: tenants.${name} must be a tenant's name and a table`);
-    const unknown = Object.keys(rules).find((key) => !Object.hasOwn(tenantKeys, key));
+    const flat = flatten(rules);
+    const unknown = [...flat.keys()].find((key) => !Object.hasOwn(tenantKeys, key));
     if (unknown !== undefined) throw new ConfigError(`${filePath}: tenants.${name}.${unknown} is not a setting of this version`);
     const read = <T>(key: keyof typeof tenantKeys, kind: Kind<T>): T | undefined =>
-      Object.hasOwn(rules, key) ? fit(kind.fromToml(rules[key]), `${filePath}: tenants.${name}.${key}`, kind) : undefined;
+      flat.has(key) ? fit(kind.fromToml(flat.get(key)), `${filePath}: tenants.${name}.${key}`, kind) : undefined;
     tenants.set(name, definedOnly({
       verifyMode: read('verify_mode', tenantKeys.verify_mode),
       produceHybrid: read('produce_hybrid', tenantKeys.produce_hybrid),
       classicalOk: read('classical_ok', tenantKeys.classical_ok),
+      attestRequire: read('attest_require', tenantKeys.attest_require),
+      quotas: definedOnly({
+        rps: read('quotas.rps', tenantKeys['quotas.rps']),
+        inFlight: read('quotas.inflight', tenantKeys['quotas.inflight']),
+        keys: read('quotas.keys', tenantKeys['quotas.keys']),
+      }),
     }));
   }
   return tenants;

@@ -1,5 +1,5 @@
 import type { Config } from './load.ts';
-import type { ConfigPath } from './keys.ts';
+import type { ConfigPath, tenantKeys } from './keys.ts';
 import type { Kind } from './kinds.ts';
 import { configKeys } from './keys.ts';
 
@@ -15,6 +15,11 @@ export function shown(path: ConfigPath, value: unknown): string | number | boole
 
 /** By tenant, its rules under their names in the file. */
 export function shownTenants({ tenants }: Pick<Config, 'tenants'>): Readonly<Record<string, Readonly<Record<string, unknown>>>> {
-  return Object.fromEntries([...tenants].map(([name, rules]) =>
-    [name, Object.fromEntries(Object.entries(rules).map(([rule, value]) => [rule.replaceAll(/[A-Z]/g, (upper) => `_${upper.toLowerCase()}`), value]))]));
+  return Object.fromEntries([...tenants].map(([name, { verifyMode, produceHybrid, classicalOk, attestRequire, quotas }]) => {
+    const rules: Readonly<Record<keyof typeof tenantKeys, unknown>> = {
+      'verify_mode': verifyMode, 'produce_hybrid': produceHybrid, 'classical_ok': classicalOk, 'attest_require': attestRequire,
+      'quotas.rps': quotas?.rps, 'quotas.inflight': quotas?.inFlight, 'quotas.keys': quotas?.keys,
+    };
+    return [name, Object.fromEntries(Object.entries(rules).filter(([, value]) => value !== undefined))];
+  }));
 }

@@ -1,5 +1,6 @@
 import type { Alg } from '../core/algorithm/table.ts';
 import type { VersionState } from '../core/key/lifecycle.ts';
+import type { KeyCounts } from '../core/key/counts.ts';
 import type { KeyRecord } from '../core/key/record.ts';
 
 /** One mutation: everything in it is there after a crash, or nothing is. */
@@ -79,6 +80,8 @@ export interface KeyStore {
   isSpent(kid: string): Promise<boolean>;
   /** Erasures and rotations whose time has come. */
   due(nowMs: number): Promise<readonly DueWork[]>;
+  /** Of the keys there are, and follows them. */
+  keyCounts(): Pick<KeyCounts, 'ofTenant' | 'entries'>;
   /** That of the last mutation taken. */
   generation(): number;
   /** The intents of the mutations above a generation, by generation: what start-up settles the log's open ones with. */

@@ -4,12 +4,13 @@ import type { KeyRecord, VersionRecord } from '../core/key/record.ts';
 import type { Clock } from '../ports/clock.ts';
 import type { Scope } from '../core/macaroon/caveats.ts';
 import type { Authorise } from './authorise.ts';
-import type { ClientCall } from './call.ts';
+import type { Call, ClientCall } from './call.ts';
+import type { Decide } from './decide.ts';
 import type { KeyDocument, KeyDocuments } from './key-document.ts';
 import type { KeyRules } from './key-rules.ts';
 import type { MakeVersion } from './make-version.ts';
 import type { Change, Mutate, Mutation } from './mutate.ts';
-import type { Policy } from '../ports/policy.ts';
+import type { TenantQuotas } from './tenant-quotas.ts';
 import { KmsError } from '../core/errors.ts';
 import { canUse, step } from '../core/key/lifecycle.ts';
 import { currentVersion } from '../core/key/record.ts';
@@ -44,13 +45,15 @@ export interface ChangeDeps {
   readonly mutate: Mutate;
   readonly documents: KeyDocuments;
   readonly clock: Clock;
-  readonly make: { readonly version: MakeVersion; readonly rules: KeyRules; readonly policy: Policy };
+  readonly make: { readonly version: MakeVersion; readonly rules: KeyRules; readonly decide: Decide };
+  readonly quotas: TenantQuotas;
   /** `keys.destroy_min_after`. */
   readonly destroyMinAfterMs: () => number;
 }
 
 /** What is particular to a mutation of an existing key. */
 interface Steps<T> {
+  /** Refuses what its state does not allow, before the policy is asked. */
   readonly check?: (key: KeyRecord) => unknown;
   readonly change: (key: KeyRecord) => Change | Promise<Change>;
   readonly answer: (key: KeyRecord) => T;
@@ -61,7 +64,7 @@ const DESTROY_AFTER_MS = 7 * 86_400_000;
 const DESTROY_AFTER_MAX_MS = 3650 * 86_400_000;
 
 /** PATCH /keys/{kid} and POST /keys/{kid}/{rotate,disable,enable,destroy,restore}. */
-export function makeChangeKey({ authorise, mutate, documents, clock, make, destroyMinAfterMs }: ChangeDeps) {
+export function makeChangeKey({ authorise, mutate, documents, clock, make, quotas, destroyMinAfterMs }: ChangeDeps) {
   /** The mutation of one key; the steps get the record as it stands when its turn has come. */
   const mutation = <T>(call: ClientCall, scope: Scope, request: ChangeRequest, { check, change, answer }: Steps<T>): Mutation<T> => {
     const { kid } = request;
@@ -80,7 +83,10 @@ export function makeChangeKey({ authorise, mutate, documents, clock, make, destr
         if (scope === 'kms:rotate') authorise.current(call, key);
       },
       check: async () => {
-        await check?.(keyOf());
+        const key = keyOf();
+        await check?.(key);
+        const decision = await make.decide(call, key);
+        quotas.enter(call, key.tenant, decision.quotas);
       },
       change: async () => change(keyOf()),
       answer,
@@ -111,7 +117,7 @@ export function makeChangeKey({ authorise, mutate, documents, clock, make, destr
 
     rotate: (call: ClientCall, request: ChangeRequest): Promise<RotateAnswer> =>
       mutate(call, mutation(call, 'kms:rotate', request, {
-        check: (key) => requireRotatable(key, make),
+        check: (key) => requireUsableKey(key, make),
         change: (key) => make.version(call, key),
         answer: (key) => ({ kid: currentVersion(key).kid, previous: key.versions.at(-2)?.kid ?? '' }),
       })),
@@ -136,10 +142,15 @@ export function fixed(key: KeyRecord): Change['put'] {
 }
 
 /** A key that is held or gone as a whole is not brought back by a new version. */
-export async function requireRotatable(key: KeyRecord, { rules, policy }: { readonly rules: KeyRules; readonly policy: Policy }): Promise<void> {
+function requireUsableKey(key: KeyRecord, { rules }: { readonly rules: KeyRules }): void {
   if (!key.versions.some(({ state }) => canUse(state))) throw new KmsError('KeyState', { hint: 'no version of this key is enabled' });
   rules.requireAllowed(key.alg);
-  await policy.decide({ op: 'rotate', tenant: key.tenant });
+}
+
+/** What stands against a rotation that nobody asks for. */
+export async function requireRotatable(call: Call, key: KeyRecord, make: { readonly rules: KeyRules; readonly decide: Decide }): Promise<void> {
+  requireUsableKey(key, make);
+  await make.decide(call, key);
 }
 
 /** Moves every version that is meant and that the transition fits; refused when there is none. */

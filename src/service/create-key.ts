@@ -1,14 +1,15 @@
 import type { Alg } from '../core/algorithm/table.ts';
 import type { KeyRecord } from '../core/key/record.ts';
 import type { Clock } from '../ports/clock.ts';
-import type { Policy } from '../ports/policy.ts';
 import type { Random } from '../ports/random.ts';
 import type { Authorise } from './authorise.ts';
 import type { ClientCall } from './call.ts';
+import type { Decide } from './decide.ts';
 import type { KeyDocument, KeyDocuments } from './key-document.ts';
 import type { KeyRules } from './key-rules.ts';
 import type { MakeVersion } from './make-version.ts';
 import type { Mutate } from './mutate.ts';
+import type { TenantQuotas } from './tenant-quotas.ts';
 import { defaultAlg, parameterSetOf, specOf } from '../core/algorithm/table.ts';
 import { KmsError } from '../core/errors.ts';
 import { kidBase } from '../core/key/kid.ts';
@@ -29,15 +30,14 @@ export interface CreateRequest {
 
 export interface CreateDeps {
   readonly authorise: Authorise;
-  readonly policy: Policy;
-  readonly rules: KeyRules;
+  readonly decisions: { readonly decide: Decide; readonly rules: KeyRules; readonly quotas: TenantQuotas };
   readonly mutate: Mutate;
   readonly make: { readonly version: MakeVersion; readonly random: Random; readonly clock: Clock };
   readonly documents: KeyDocuments;
 }
 
 /** POST /keys. */
-export function makeCreateKey({ authorise, policy, rules, mutate, make, documents }: CreateDeps) {
+export function makeCreateKey({ authorise, decisions: { decide, rules, quotas }, mutate, make, documents }: CreateDeps) {
   return async (call: ClientCall, request: CreateRequest): Promise<KeyDocument> => {
     const { tenant, purpose } = request;
     const alg = request.alg ?? defaultAlg(purpose);
@@ -52,8 +52,10 @@ export function makeCreateKey({ authorise, policy, rules, mutate, make, document
       check: async () => {
         rules.requireAllowed(alg);
         if (!ok) throw new KmsError('Unsupported', { hint: 'the algorithm has no such parameter_set' });
-        const decision = await policy.decide({ op: call.op, tenant });
+        const decision = await decide(call, { ...request, alg });
         rules.requirePolicy({ spec: specOf(alg, parameterSet) }, decision, decision.mode);
+        quotas.enter(call, tenant, decision.quotas);
+        quotas.takeKey(call, tenant, decision.quotas);
       },
       change: async () => {
         const createdAtMs = make.clock.wallMs();

@@ -18,14 +18,13 @@ export interface KeyRules {
   /** Again, once custody is done: what was held or destroyed meanwhile gives nothing away, and no entry says so behind the one that tells of it. */
   requireStillUsable(subject: Pick<Subject, 'key' | 'version'>): Promise<void>;
   requirePolicy(subject: Pick<Subject, 'spec'>, decision: PolicyAnswer, mode: VerifyMode): void;
-  /** `attest_require = required`: evidence of residency, which only hardware custody gives. */
-  requireEvidence(version: Pick<VersionRecord, 'attestationClass'>): void;
+  /** Where evidence of residency is required: only hardware custody gives it. */
+  requireEvidence(version: Pick<VersionRecord, 'attestationClass'>, decision: Pick<PolicyAnswer, 'isEvidenceRequired'>): void;
 }
 
 export interface KeyRulesConfig {
   /** `service.allowed_algs` and `service.allowed_aeads` together. */
   readonly allowed: ReadonlySet<string>;
-  readonly attestRequire: 'never' | 'if-available' | 'required';
   /** Attestation classes that come with evidence. */
   readonly evidenceClasses: ReadonlySet<string>;
 }
@@ -51,10 +50,9 @@ export function makeKeyRules(config: () => KeyRulesConfig, store: Pick<KeyStore,
     requirePolicy({ spec }, { classicalOk }, mode) {
       requirePostQuantum(spec, mode, classicalOk);
     },
-    requireEvidence({ attestationClass }) {
-      const { attestRequire, evidenceClasses } = config();
-      if (attestRequire === 'required' && !evidenceClasses.has(attestationClass)) {
-        throw new KmsError('AttestationMissing', { hint: 'security.attest_require is required, and this custody gives no evidence' });
+    requireEvidence({ attestationClass }, { isEvidenceRequired }) {
+      if (isEvidenceRequired && !config().evidenceClasses.has(attestationClass)) {
+        throw new KmsError('AttestationMissing', { hint: 'security.attest_require, the tenant\'s attest_require or the policy asks for evidence, and this custody gives none' });
       }
     },
   };

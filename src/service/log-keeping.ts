@@ -1,4 +1,3 @@
-import type { Actor } from '../core/log/entry.ts';
 import type { AuditLog } from '../ports/audit-log.ts';
 import type { AuditReader } from '../ports/audit-reader.ts';
 import type { Clock } from '../ports/clock.ts';
@@ -8,7 +7,7 @@ import type { Telemetry } from '../ports/telemetry.ts';
 import type { Call } from './call.ts';
 import type { ClockGuard } from './clock-guard.ts';
 import { KmsError } from '../core/errors.ts';
-import { eventOf } from './call.ts';
+import { eventOf, ownCall } from './call.ts';
 import { hashOfBody } from './mutate.ts';
 
 export interface LogKeepingDeps {
@@ -98,16 +97,10 @@ export function makeLogKeyKeeping({ signer, audit, reader, changeKeys, clocks: {
     return { keys: detail.keys, until: detail.until, audit: { index, opId: call.opId } };
   });
 
-  const serviceCall = (): Call => {
-    const id = random.uuidv7();
-    const actor: Actor = { via: 'service' };
-    return { actor, corrId: id, op: 'log-keys', opId: id, startedNs: clock.monotonicNs(), admitted: undefined, subject: undefined, isLogged: false };
-  };
-
   const rotateOnSchedule = async (nowMs: number): Promise<void> => {
     if (nowMs < signer.newestMs() + keyRotationMs || nowMs < retryAtMs || !audit.isReady()) return;
     retryAtMs = nowMs + RETRY_MS;
-    await rotate(serviceCall(), 'scheduled', hashOfBody({ reason: 'scheduled' }));
+    await rotate(ownCall('log-keys', { clock, random }), 'scheduled', hashOfBody({ reason: 'scheduled' }));
     retryAtMs = 0;
   };
 

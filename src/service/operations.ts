@@ -28,6 +28,7 @@ import { makeBackup } from './backup.ts';
 import { makeAuthorise } from './authorise.ts';
 import { makeChangeKey } from './change-key.ts';
 import { makeCreateKey } from './create-key.ts';
+import { makeDecide } from './decide.ts';
 import { makeHousekeeping } from './housekeeping.ts';
 import { createInFlight } from './in-flight.ts';
 import { makeKeyDocuments } from './key-document.ts';
@@ -52,6 +53,7 @@ import { makeSealer } from './sealer.ts';
 import { makeSign } from './sign.ts';
 import { makeRewrap, makeUnwrap } from './unwrap.ts';
 import { makeRecordVerify, makeVerify } from './verify.ts';
+import { makeTenantQuotas } from './tenant-quotas.ts';
 import { makeWrap } from './wrap.ts';
 
 /** What the world outside gives the services. */
@@ -105,6 +107,8 @@ export function createOperations({ custody: { custody, publicKeys }, store, root
   const signing = createInFlight(() => config().inFlightMax.signing, 'security.max_inflight_sign operations are in flight');
   const verifying = createInFlight(() => config().inFlightMax.verifying, 'security.max_inflight_verify verifications are in flight');
   const authorise = makeAuthorise({ store, rates });
+  const decide = makeDecide(policy);
+  const quotas = makeTenantQuotas({ rates, keyCounts: store.keyCounts });
   const rules = makeKeyRules(() => config().rules, store);
   const documents = makeKeyDocuments({ publicKeys });
   const outcomes = createOutcomes({ audit });
@@ -119,17 +123,17 @@ export function createOperations({ custody: { custody, publicKeys }, store, root
   const makeVersion = makeMakeVersion({ custody, clock });
   const reserveNonces = makeReserveNonces({ store, log: { audit, outcomes }, anchoring: log.anchoring, clock, random });
   const sealer = makeSealer({ custody, store, publicKeys, reserveNonces, kemAead: () => config().kemAead });
-  const own = makeOwnChanges({ store, custody, mutate, make: { version: makeVersion, rules, policy }, clock, random });
+  const own = makeOwnChanges({ store, custody, mutate, make: { version: makeVersion, rules, decide }, clock, random });
   const renewSpent = makeRenewSpent({ store, authorise, own });
-  const unwrapDeps = { authorise, rules, signing, custody, audit };
+  const unwrapDeps = { authorise, decide, rules, limits: { quotas, signing }, custody, audit };
 
-  const create = makeCreateKey({ authorise, policy, rules, mutate, make: { version: makeVersion, random, clock }, documents });
-  const change = makeChangeKey({ authorise, mutate, documents, clock, make: { version: makeVersion, rules, policy }, destroyMinAfterMs: () => config().destroyMinAfterMs });
-  const sign = makeSign({ authorise, policy, rules, limits: { rates, signing }, custody, audit });
-  const verify = makeVerify({ authorise, policy, rules, verifying, publicKeys, record: makeRecordVerify(audit, telemetry), integrity: log.integrity });
-  const wrap = makeWrap({ authorise, policy, rules, signing, target: { sealer, renewSpent }, journal: { audit, random } });
+  const create = makeCreateKey({ authorise, decisions: { decide, rules, quotas }, mutate, make: { version: makeVersion, random, clock }, documents });
+  const change = makeChangeKey({ authorise, mutate, documents, clock, make: { version: makeVersion, rules, decide }, quotas, destroyMinAfterMs: () => config().destroyMinAfterMs });
+  const sign = makeSign({ authorise, decide, rules, limits: { rates, quotas, signing }, custody, audit });
+  const verify = makeVerify({ authorise, decisions: { decide, rules }, limits: { quotas, verifying }, publicKeys, record: makeRecordVerify(audit, telemetry), integrity: log.integrity });
+  const wrap = makeWrap({ authorise, decide, rules, limits: { quotas, signing }, target: { sealer, renewSpent }, journal: { audit, random } });
   const unwrap = makeUnwrap(unwrapDeps);
-  const rewrap = makeRewrap({ ...unwrapDeps, target: { policy, sealer, renewSpent } });
+  const rewrap = makeRewrap({ ...unwrapDeps, target: { sealer, renewSpent } });
   const acceptClock = makeAcceptClock({ authorise, audit, clockGuard });
   const rekey = makeRekey({ authorise, audit, clock, move: rootKeyMove, report: { telemetry, random } });
   const backup = makeBackup({ authorise, audit, backups, head: log.head, telemetry });

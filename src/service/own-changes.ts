@@ -1,24 +1,24 @@
-import type { Op } from '../core/log/entry.ts';
 import type { KeyRecord, VersionRecord } from '../core/key/record.ts';
 import type { Clock } from '../ports/clock.ts';
 import type { Custody } from '../ports/custody.ts';
 import type { KeyStore } from '../ports/key-store.ts';
-import type { Policy } from '../ports/policy.ts';
 import type { Random } from '../ports/random.ts';
 import type { Call, Subject } from './call.ts';
+import type { Decide } from './decide.ts';
 import type { KnownEnd } from './known-ends.ts';
 import type { KeyRules } from './key-rules.ts';
 import type { MakeVersion } from './make-version.ts';
 import type { Mutate } from './mutate.ts';
 import { specOf } from '../core/algorithm/table.ts';
 import { KmsError } from '../core/errors.ts';
+import { ownCall } from './call.ts';
 import { fixed, moveVersions, requireRotatable } from './change-key.ts';
 
 export interface OwnChangesDeps {
   readonly store: KeyStore;
   readonly custody: Custody;
   readonly mutate: Mutate;
-  readonly make: { readonly version: MakeVersion; readonly rules: KeyRules; readonly policy: Policy };
+  readonly make: { readonly version: MakeVersion; readonly rules: KeyRules; readonly decide: Decide };
   readonly clock: Clock;
   readonly random: Random;
 }
@@ -87,7 +87,9 @@ export function makeOwnChanges({ store, custody, mutate, make, clock, random }: 
       await mutate(call, {
         place: [], body: { kid: base }, opId: undefined, base,
         authorise: async () => undefined,
-        check: async () => requireRotatable((await find(call, base, undefined)).key, make),
+        check: async () => {
+          await requireRotatable(call, (await find(call, base, undefined)).key, make);
+        },
         change: async () => make.version(call, (await find(call, base, undefined)).key),
         answer: () => undefined,
       });
@@ -113,10 +115,4 @@ export function makeOwnChanges({ store, custody, mutate, make, clock, random }: 
       });
     },
   };
-}
-
-/** A call of the service's own. */
-export function ownCall(op: Op, { clock, random }: { readonly clock: Clock; readonly random: Random }, subject?: Subject): Call {
-  const id = random.uuidv7();
-  return { actor: { via: 'service' }, corrId: id, op, opId: id, startedNs: clock.monotonicNs(), admitted: undefined, subject, isLogged: false };
 }

@@ -6,6 +6,7 @@ import type { Caller, ClientCall } from './call.ts';
 import type { ClockGuard } from './clock-guard.ts';
 import type { Refusals } from './refusals.ts';
 import { KmsError } from '../core/errors.ts';
+import { beginCall } from './call.ts';
 import { noInput } from './refusals.ts';
 
 export interface PerformDeps {
@@ -37,10 +38,7 @@ const LOG_FREE: ReadonlySet<Op> = new Set(['verify']);
 
 export function makePerform({ clock, random, telemetry, clockGuard, journal }: PerformDeps): Perform {
   const run = async <T>(caller: Caller, op: Op, opId: string | undefined, work: (call: ClientCall) => Promise<T>, hashInput: () => string): Promise<T> => {
-    const call: ClientCall = {
-      caller, actor: caller.actor, corrId: caller.corrId, op, opId: opId ?? random.uuidv7(), startedNs: clock.monotonicNs(),
-      admitted: undefined, subject: undefined, isLogged: false,
-    };
+    const call: ClientCall = beginCall({ caller, actor: caller.actor, corrId: caller.corrId, op, opId: opId ?? random.uuidv7(), startedNs: clock.monotonicNs() });
     try {
       if (!CLOCK_FREE.has(op)) clockGuard.require();
       // Before anything is signed, opened or changed.
@@ -54,6 +52,8 @@ export function makePerform({ clock, random, telemetry, clockGuard, journal }: P
       refusal.isReported = true;
       if (!call.isLogged) await journal.refusals.record(refusal, call, hashInput);
       throw refusal;
+    } finally {
+      for (const release of call.releases) release();
     }
   };
 

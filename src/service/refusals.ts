@@ -35,7 +35,7 @@ export type Stranger = Pick<Caller, 'actor' | 'corrId' | 'requestId'>;
 /** The call that a request would have become. */
 export function refusedCallOf(sender: Caller | Stranger, op: Op | undefined): RefusedCall {
   const caller = 'identity' in sender ? sender : undefined;
-  return { ...(caller && { caller }), actor: sender.actor, corrId: sender.corrId, op: op ?? 'refusals', opId: sender.requestId, admitted: undefined, subject: undefined };
+  return { ...(caller && { caller }), actor: sender.actor, corrId: sender.corrId, op: op ?? 'refusals', opId: sender.requestId, admitted: undefined, subject: undefined, policy: undefined };
 }
 
 export interface RefusalsDeps {

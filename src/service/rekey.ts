@@ -7,9 +7,8 @@ import type { Authorise } from './authorise.ts';
 import type { Caller, ClientCall } from './call.ts';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { KmsError } from '../core/errors.ts';
-import { eventOf } from './call.ts';
+import { eventOf, ownCall } from './call.ts';
 import { hashOfBody } from './mutate.ts';
-import { ownCall } from './own-changes.ts';
 import { reasonOf } from '../core/reason.ts';
 
 export interface RekeyDeps {

@@ -6,9 +6,8 @@ import type { Telemetry } from '../ports/telemetry.ts';
 import type { Authorise } from './authorise.ts';
 import type { Call, ClientCall } from './call.ts';
 import { KmsError } from '../core/errors.ts';
-import { eventOf } from './call.ts';
+import { eventOf, ownCall } from './call.ts';
 import { hashOfBody } from './mutate.ts';
-import { ownCall } from './own-changes.ts';
 
 export interface ReloadDeps {
   readonly authorise: Authorise;

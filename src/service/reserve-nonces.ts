@@ -6,9 +6,8 @@ import type { Anchoring } from './anchoring.ts';
 import type { Outcome, Subject } from './call.ts';
 import type { Outcomes } from './outcomes.ts';
 import { KmsError } from '../core/errors.ts';
-import { eventOf } from './call.ts';
+import { eventOf, ownCall } from './call.ts';
 import { hashOfBody } from './mutate.ts';
-import { ownCall } from './own-changes.ts';
 
 export interface ReserveNoncesDeps {
   readonly store: KeyStore;

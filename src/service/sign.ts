@@ -3,12 +3,14 @@ import type { Kid } from '../core/key/kid.ts';
 import type { Payload } from '../core/payload.ts';
 import type { AuditLog } from '../ports/audit-log.ts';
 import type { Custody } from '../ports/custody.ts';
-import type { Policy, PolicyAnswer } from '../ports/policy.ts';
+import type { PolicyAnswer } from '../ports/policy.ts';
 import type { Authorise } from './authorise.ts';
 import type { ClientCall, Subject } from './call.ts';
+import type { Decide } from './decide.ts';
 import type { InFlight } from './in-flight.ts';
 import type { KeyRules } from './key-rules.ts';
 import type { RateLimits } from './rate-limits.ts';
+import type { TenantQuotas } from './tenant-quotas.ts';
 import { KmsError } from '../core/errors.ts';
 import { messageOf } from '../core/payload.ts';
 import { resolveHybrid } from '../core/policy/decision.ts';
@@ -31,9 +33,9 @@ export interface SignAnswer {
 
 export interface SignDeps {
   readonly authorise: Authorise;
-  readonly policy: Policy;
+  readonly decide: Decide;
   readonly rules: KeyRules;
-  readonly limits: { readonly rates: RateLimits; readonly signing: InFlight };
+  readonly limits: { readonly rates: RateLimits; readonly quotas: TenantQuotas; readonly signing: InFlight };
   readonly custody: Custody;
   readonly audit: AuditLog;
 }
@@ -41,23 +43,24 @@ export interface SignDeps {
 const NO_CONTEXT = Buffer.alloc(0);
 
 /** POST /sign: authorise → policy → limits → custody → still usable → audit; the entry is in the log before the answer. */
-export function makeSign({ authorise, policy, rules, limits, custody, audit }: SignDeps) {
+export function makeSign({ authorise, decide, rules, limits, custody, audit }: SignDeps) {
   return async (call: ClientCall, request: SignRequest): Promise<SignAnswer> => {
     const subject = await authorise.version(call, 'kms:sign', request.kid);
     const { key, version } = subject;
     rules.requireUsable(subject);
 
-    const decision = await policy.decide({ op: call.op, tenant: key.tenant });
+    const decision = await decide(call, key, { produceHybrid: request.produceHybrid });
     rules.requirePolicy(subject, decision, decision.mode);
-    rules.requireEvidence(version);
+    rules.requireEvidence(version, decision);
     const schemes = schemesToSign(subject, decision, request);
     const { message, digestHex } = messageOf(key.input, request.payload);
 
-    limits.rates.chargeSigning();
+    limits.rates.chargeSigning(key.tenant);
+    limits.quotas.enter(call, key.tenant, decision.quotas);
     const signed = await limits.signing.run(() => custody.sign(version, schemes, message, request.context ?? NO_CONTEXT));
     await rules.requireStillUsable(subject);
 
-    const { firstIndex } = await audit.append([eventOf(call, { inputHash: digestHex, result: 'ok', policy: decision })]);
+    const { firstIndex } = await audit.append([eventOf(call, { inputHash: digestHex, result: 'ok' })]);
     return {
       kid: version.kid,
       digestHex,

@@ -4,11 +4,12 @@ import type { AuditLog } from '../ports/audit-log.ts';
 import type { Custody } from '../ports/custody.ts';
 import type { Authorise } from './authorise.ts';
 import type { ClientCall, Subject } from './call.ts';
+import type { Decide } from './decide.ts';
 import type { InFlight } from './in-flight.ts';
 import type { KeyRules } from './key-rules.ts';
 import type { RenewSpent } from './renew-spent.ts';
 import type { Sealer } from './sealer.ts';
-import type { Policy } from '../ports/policy.ts';
+import type { TenantQuotas } from './tenant-quotas.ts';
 import { blake3Hex } from '../core/digest.ts';
 import { parseEnvelope, suits } from '../core/envelope/envelope.ts';
 import { KmsError } from '../core/errors.ts';
@@ -38,18 +39,22 @@ export interface RewrapAnswer {
 
 export interface UnwrapDeps {
   readonly authorise: Authorise;
+  readonly decide: Decide;
   readonly rules: KeyRules;
-  readonly signing: InFlight;
+  readonly limits: { readonly quotas: TenantQuotas; readonly signing: InFlight };
   readonly custody: Custody;
   readonly audit: AuditLog;
 }
 
 /** POST /unwrap, in the order parse, authorise, state, crypto; what fails in parse or crypto looks the same. */
-export function makeUnwrap({ authorise, rules, signing, custody, audit }: UnwrapDeps) {
+export function makeUnwrap({ authorise, decide, rules, limits: { quotas, signing }, custody, audit }: UnwrapDeps) {
   return async (call: ClientCall, { wrapped, kid, aad }: UnwrapRequest): Promise<UnwrapAnswer> => {
     const envelope = parseEnvelope(wrapped);
     if (kid !== undefined && !isSameKid(kid, envelope)) throw new KmsError('UnwrapFailed');
     const subject = await authorise.version(call, 'kms:unwrap', envelope.kid);
+    // What is wrapped must be opened whatever its algorithm is thought of by now: a no is heard, a mode is not.
+    const decision = await decide(call, subject.key);
+    quotas.enter(call, subject.key.tenant, decision.quotas);
     const plaintext = await signing.run(() => openEnvelope({ rules, custody }, subject, envelope, aad));
     try {
       await rules.requireStillUsable(subject);
@@ -63,18 +68,19 @@ export function makeUnwrap({ authorise, rules, signing, custody, audit }: Unwrap
 }
 
 export interface RewrapDeps extends UnwrapDeps {
-  readonly target: { readonly policy: Policy; readonly sealer: Sealer; readonly renewSpent: RenewSpent };
+  readonly target: { readonly sealer: Sealer; readonly renewSpent: RenewSpent };
 }
 
 /** POST /rewrap: opened by its own version, sealed to the current one; the plaintext is never shown. */
-export function makeRewrap({ authorise, rules, signing, custody, audit, target: { policy, sealer, renewSpent } }: RewrapDeps) {
+export function makeRewrap({ authorise, decide, rules, limits: { quotas, signing }, custody, audit, target: { sealer, renewSpent } }: RewrapDeps) {
   return async (call: ClientCall, { wrapped, aad }: Omit<UnwrapRequest, 'kid'>): Promise<RewrapAnswer> => {
     const envelope = parseEnvelope(wrapped);
     const from = await authorise.version(call, REWRAP_SCOPES, envelope.kid);
     const current = authorise.current(call, from.key);
     rules.requireUsable(current);
-    const decision = await policy.decide({ op: call.op, tenant: current.key.tenant });
+    const decision = await decide(call, current.key);
     rules.requirePolicy(current, decision, decision.mode);
+    quotas.enter(call, current.key.tenant, decision.quotas);
     const to = await renewSpent(call, current, false);
     const rewrapped = await signing.run(async () => {
       const plaintext = await openEnvelope({ rules, custody }, from, envelope, aad);
@@ -85,7 +91,7 @@ export function makeRewrap({ authorise, rules, signing, custody, audit, target: 
       }
     });
     for (const subject of [from, to]) await rules.requireStillUsable(subject);
-    const { firstIndex } = await audit.append([eventOf(call, { inputHash: blake3Hex(wrapped), result: 'ok', policy: decision })]);
+    const { firstIndex } = await audit.append([eventOf(call, { inputHash: blake3Hex(wrapped), result: 'ok' })]);
     return { kid: to.version.kid, alg: to.key.alg, wrapped: rewrapped, audit: { index: firstIndex, opId: call.opId } };
   };
 }

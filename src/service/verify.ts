@@ -3,14 +3,15 @@ import type { VerifyMode } from '../core/bundle/modes.ts';
 import type { Kid } from '../core/key/kid.ts';
 import type { Message, Payload } from '../core/payload.ts';
 import type { AuditLog } from '../ports/audit-log.ts';
-import type { Policy, PolicyAnswer } from '../ports/policy.ts';
 import type { PublicKeys } from '../ports/public-keys.ts';
 import type { Telemetry } from '../ports/telemetry.ts';
 import type { Authorise } from './authorise.ts';
 import type { ClientCall, Subject } from './call.ts';
+import type { Decide } from './decide.ts';
 import type { InFlight } from './in-flight.ts';
 import type { Integrity } from './integrity.ts';
 import type { KeyRules } from './key-rules.ts';
+import type { TenantQuotas } from './tenant-quotas.ts';
 import { specOf } from '../core/algorithm/table.ts';
 import { isSatisfied } from '../core/bundle/modes.ts';
 import { KmsError } from '../core/errors.ts';
@@ -40,15 +41,14 @@ export interface VerifyAnswer {
   readonly ok: boolean;
   readonly mode: VerifyMode;
   readonly checked: readonly { readonly alg: string; readonly kid: string; readonly ok: boolean }[];
-  /** Log, anchor or store are at odds: the answer is only as good as the records. */
+  /** Log, anchor or store are at odds, or the policy service could not be asked: the answer is only as good as what is here. */
   readonly isDegraded: boolean;
 }
 
 export interface VerifyDeps {
   readonly authorise: Authorise;
-  readonly policy: Policy;
-  readonly rules: KeyRules;
-  readonly verifying: InFlight;
+  readonly decisions: { readonly decide: Decide; readonly rules: KeyRules };
+  readonly limits: { readonly quotas: TenantQuotas; readonly verifying: InFlight };
   readonly publicKeys: PublicKeys;
   readonly record: RecordVerify;
   readonly integrity: Pick<Integrity, 'isWhole'>;
@@ -61,7 +61,7 @@ export type RecordVerify = (...event: Parameters<typeof eventOf>) => Promise<voi
 interface Candidate extends Subject {
   readonly schemes: readonly SignatureScheme[];
   readonly mode: VerifyMode;
-  readonly policy: PolicyAnswer;
+  readonly decision: Awaited<ReturnType<Decide['orOwn']>>;
   readonly message: Message;
 }
 
@@ -69,20 +69,22 @@ const VERSIONS_MAX = 64;
 const NO_CONTEXT = Buffer.alloc(0);
 
 /** POST /verify: every usable version, newest first, until one satisfies its mode. */
-export function makeVerify({ authorise, policy, rules, verifying, publicKeys, record, integrity }: VerifyDeps) {
+export function makeVerify({ authorise, decisions: { decide, rules }, limits: { quotas, verifying }, publicKeys, record, integrity }: VerifyDeps) {
   const candidatesOf = async (call: ClientCall, kid: Kid, request: VerifyRequest): Promise<readonly Candidate[]> => {
     const { key, versions } = await authorise.versions(call.caller, 'kms:verify', kid);
     const spec = specOf(key.alg, key.parameterSet);
     if (spec.kind !== 'signature') throw new KmsError('Unsupported', { hint: 'this key does not sign' });
     rules.requireAllowed(key.alg);
     const usable = versions.filter(({ state }) => canVerify(state)).slice(0, VERSIONS_MAX);
-    if (usable.length === 0) throw new KmsError('KeyState', { hint: 'no version of this key may verify' });
+    const [newest] = usable;
+    if (newest === undefined) throw new KmsError('KeyState', { hint: 'no version of this key may verify' });
+    call.subject = { key, version: newest, spec };
 
-    const decision = await policy.decide({ op: call.op, tenant: key.tenant });
+    const decision = await decide.orOwn(call, key, { mode: request.mode });
     const mode = resolveMode(decision.mode, request.mode);
     rules.requirePolicy({ spec }, decision, mode);
     const message = messageOf(key.input, request.payload);
-    return usable.map((version) => ({ key, version, spec, schemes: spec.schemes, mode, policy: { ...decision, mode }, message }));
+    return usable.map((version) => ({ key, version, spec, schemes: spec.schemes, mode, decision, message }));
   };
 
   const check = ({ version, schemes, message }: Candidate, request: VerifyRequest) =>
@@ -100,6 +102,8 @@ export function makeVerify({ authorise, policy, rules, verifying, publicKeys, re
     if (first === undefined) throw new Error('a verify is of one kid or more');
     call.subject = first;
     requireFitting(candidates, request);
+    // It is one operation of each tenant, whatever it names of them.
+    for (const [tenant, { decision }] of new Map(candidates.map((candidate) => [candidate.key.tenant, candidate]))) quotas.enter(call, tenant, decision.quotas);
 
     return verifying.run(async () => {
       const checked: { alg: string; kid: string; ok: boolean }[] = [];
@@ -112,10 +116,10 @@ export function makeVerify({ authorise, policy, rules, verifying, publicKeys, re
         satisfied = candidate;
         break;
       }
-      call.subject = satisfied ?? first;
-      const { mode, message, policy: decided } = satisfied ?? first;
-      await record(call, { inputHash: message.digestHex, result: satisfied === undefined ? 'invalid' : 'ok', policy: decided });
-      return { ok: satisfied !== undefined, mode, checked, isDegraded: !integrity.isWhole() };
+      const { mode, message, decision } = (call.subject = satisfied ?? first);
+      call.policy = { ...decision, mode };
+      await record(call, { inputHash: message.digestHex, result: satisfied === undefined ? 'invalid' : 'ok' });
+      return { ok: satisfied !== undefined, mode, checked, isDegraded: !integrity.isWhole() || candidates.some((candidate) => candidate.decision.isDegraded) };
     }, candidates.length);
   };
 }

@@ -1,14 +1,15 @@
 import type { Aead, Kem } from '../core/algorithm/table.ts';
 import type { Kid } from '../core/key/kid.ts';
 import type { AuditLog } from '../ports/audit-log.ts';
-import type { Policy } from '../ports/policy.ts';
 import type { Random } from '../ports/random.ts';
 import type { Authorise } from './authorise.ts';
 import type { ClientCall } from './call.ts';
+import type { Decide } from './decide.ts';
 import type { InFlight } from './in-flight.ts';
 import type { KeyRules } from './key-rules.ts';
 import type { RenewSpent } from './renew-spent.ts';
 import type { Sealer } from './sealer.ts';
+import type { TenantQuotas } from './tenant-quotas.ts';
 import { blake3Hex } from '../core/digest.ts';
 import { KmsError } from '../core/errors.ts';
 import { eventOf } from './call.ts';
@@ -35,15 +36,15 @@ export interface WrapAnswer {
 
 export interface WrapDeps {
   readonly authorise: Authorise;
-  readonly policy: Policy;
+  readonly decide: Decide;
   readonly rules: KeyRules;
-  readonly signing: InFlight;
+  readonly limits: { readonly quotas: TenantQuotas; readonly signing: InFlight };
   readonly target: { readonly sealer: Sealer; readonly renewSpent: RenewSpent };
   readonly journal: { readonly audit: AuditLog; readonly random: Random };
 }
 
 /** POST /wrap: HPKE to the public key of a KEM version, or the AEAD of a symmetric one. */
-export function makeWrap({ authorise, policy, rules, signing, target: { sealer, renewSpent }, journal: { audit, random } }: WrapDeps) {
+export function makeWrap({ authorise, decide, rules, limits: { quotas, signing }, target: { sealer, renewSpent }, journal: { audit, random } }: WrapDeps) {
   return async (call: ClientCall, request: WrapRequest): Promise<WrapAnswer> => {
     const asked = await authorise.version(call, 'kms:wrap', request.kid);
     const { key, spec } = asked;
@@ -51,8 +52,9 @@ export function makeWrap({ authorise, policy, rules, signing, target: { sealer, 
     rules.requireUsable(asked);
     requireKemMode(spec, request.kemMode);
     if (request.nonce !== undefined && spec.kind !== 'aead') throw new KmsError('Unsupported', { hint: 'nonce_b64 is for AEAD keys only' });
-    const decision = await policy.decide({ op: call.op, tenant: key.tenant });
+    const decision = await decide(call, key);
     rules.requirePolicy(asked, decision, decision.mode);
+    quotas.enter(call, key.tenant, decision.quotas);
     const subject = await renewSpent(call, asked, request.kid.version !== undefined);
 
     const plaintext = 'given' in request.plaintext ? request.plaintext.given : random.bytes(request.plaintext.generateBytes);
@@ -60,7 +62,7 @@ export function makeWrap({ authorise, policy, rules, signing, target: { sealer, 
     try {
       const wrapped = await signing.run(() => sealer.seal(subject, plaintext, request.aad, request.nonce));
       await rules.requireStillUsable(subject);
-      const { firstIndex } = await audit.append([eventOf(call, { inputHash: blake3Hex(wrapped), result: 'ok', policy: decision })]);
+      const { firstIndex } = await audit.append([eventOf(call, { inputHash: blake3Hex(wrapped), result: 'ok' })]);
       const answer = { kid: subject.version.kid, alg: key.alg, wrapped, audit: { index: firstIndex, opId: call.opId } };
       return isReturned ? { ...answer, plaintext: Buffer.from(plaintext) } : answer;
     } finally {

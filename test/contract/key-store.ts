@@ -25,6 +25,20 @@ export function keyStoreContract(name: string, open: () => Promise<KeyStore>): v
       expect(store.generation()).toBe(before + 50);
     });
 
+    test('counts keys by tenant and algorithm: a changed one once, destroyed ones too, one that was not taken not at all', async () => {
+      const store = await open();
+      await Promise.all([1, 2, 3].map((i) => store.commit({ put: () => keyOf(i) })));
+      await store.commit({ put: () => keyOf(1, { labels: { a: 'b' } }) });
+      await store.commit({ put: () => keyOf(4, { tenant: 'other' }) });
+      await store.commit({ put: () => { throw new Error('no key after all'); } }).catch(() => undefined);
+      const counts = store.keyCounts();
+      expect([counts.ofTenant('core'), counts.ofTenant('other'), counts.ofTenant('nobody')]).toEqual([3, 1, 0]);
+      const { alg } = keyOf(1);
+      expect(counts.entries(2)).toEqual([[['core', alg], 3], [['other', alg], 1]]);
+      expect(counts.entries(1)).toEqual([[['core', alg], 3], [['other', alg], 1]]);
+      expect(counts.entries(0)).toEqual([[['other', alg], 4]]);
+    });
+
     test('lists in the order of creation, page by page, each key once', async () => {
       const store = await open();
       for (let i = 1; i <= 25; i++) await store.commit({ put: () => keyOf(i, i % 2 === 0 ? { tenant: 'other' } : {}) });

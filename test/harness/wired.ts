@@ -75,11 +75,11 @@ export async function startWired({ watch = (primitives) => primitives, ...logOpt
     custody: { custody: createInmemCustody({ primitives, memory }), publicKeys: createPublicKeys(primitives) },
     store: createInmemStore(), audit, telemetry,
     log: { reader: audit, head: () => Promise.reject(new Error('no backups here')), keys: { rotate: rotateNothing }, integrity },
-    policy: createBuiltinPolicy(() => ({ stage: { produceHybrid: true, verifyMode: 'or', rolloutPercent: 100 }, tenants: new Map() })),
+    policy: createBuiltinPolicy(() => ({ stage: { produceHybrid: true, verifyMode: 'or', rolloutPercent: 100 }, attestRequire: 'if-available', tenants: new Map() })),
     settings: { look: () => ({ refused: 'nothing to take' }) },
     system: { clock, random, clockGuard: guard },
   }, () => ({
-    rules: { allowed: new Set(['ed25519', 'ml-dsa', 'x25519', 'ml-kem', 'aes-256-gcm', 'chacha20-poly1305']), attestRequire: 'if-available', evidenceClasses: new Set() },
+    rules: { allowed: new Set(['ed25519', 'ml-dsa', 'x25519', 'ml-kem', 'aes-256-gcm', 'chacha20-poly1305']), evidenceClasses: new Set() },
     kemAead: aeads['ChaCha20-Poly1305'], signPerSecond: 0, inFlightMax: { signing: 512, verifying: 1024 }, destroyMinAfterMs: 1000,
   }));
   const api = createHttpServer({

@@ -11,6 +11,7 @@ import { FIRST_EPOCH, rootKeysOf } from '../../src/adapters/root-key/root-keys.t
 import { createLockedMemory } from '../../src/adapters/system/locked-memory.ts';
 import { createSystemRandom } from '../../src/adapters/system/random.ts';
 import { KmsError } from '../../src/core/errors.ts';
+import { beginCall } from '../../src/service/call.ts';
 import { makeLogKeyKeeping } from '../../src/service/log-keeping.ts';
 
 const DAY_MS = 86_400_000;
@@ -83,7 +84,7 @@ async function newHouse() {
   };
 }
 
-const adminCall = (): Call => ({ actor: { via: 'tcp', client_id: 'root' }, corrId: 'c', op: 'log-keys', opId: 'change-1', startedNs: 0n, admitted: undefined, subject: undefined, isLogged: false });
+const adminCall = (): Call => beginCall({ actor: { via: 'tcp', client_id: 'root' }, corrId: 'c', op: 'log-keys', opId: 'change-1', startedNs: 0n });
 const command = { isCompromised: false, body: { op_id: 'change-1' } };
 const unavailable = new KmsError('AuditUnavailable');
 

@@ -16,6 +16,7 @@ import { makeRootKey } from '../../src/adapters/root-key/root-key.ts';
 import { FIRST_EPOCH, rootKeysOf } from '../../src/adapters/root-key/root-keys.ts';
 import { systemClock as clock } from '../../src/adapters/system/clock.ts';
 import { createSystemRandom } from '../../src/adapters/system/random.ts';
+import { beginCall } from '../../src/service/call.ts';
 import { makeLogKeyKeeping } from '../../src/service/log-keeping.ts';
 import { eventOf } from '../contract/audit-log.ts';
 import { eventually } from '../harness/poll.ts';
@@ -63,7 +64,7 @@ async function newPlace(name: string) {
   return { directory, disk, open, crash };
 }
 
-const call = (): Call => ({ actor: { via: 'tcp', client_id: 'root' }, corrId: 'c', op: 'log-keys', opId: 'change', startedNs: 0n, admitted: undefined, subject: undefined, isLogged: false });
+const call = (): Call => beginCall({ actor: { via: 'tcp', client_id: 'root' }, corrId: 'c', op: 'log-keys', opId: 'change', startedNs: 0n });
 const compromised = { isCompromised: true, body: {} };
 const parsed = (vkeys: readonly string[]) => vkeys.flatMap((vkey) => parseVkey(vkey) ?? []);
 const allKeys = (signer: LogSigner) => parsed(signer.keys().map(({ vkey }) => vkey));

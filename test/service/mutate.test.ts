@@ -6,6 +6,7 @@ import { describe, expect, onTestFinished, test } from 'vitest';
 import { createInmemStore } from '../../src/adapters/store-inmem/store.ts';
 import { systemClock } from '../../src/adapters/system/clock.ts';
 import { KmsError } from '../../src/core/errors.ts';
+import { beginCall } from '../../src/service/call.ts';
 import { createInFlight } from '../../src/service/in-flight.ts';
 import { makeMutate } from '../../src/service/mutate.ts';
 import { createOutcomes } from '../../src/service/outcomes.ts';
@@ -15,7 +16,7 @@ import { entriesFrom } from '../harness/entries.ts';
 
 const KEY: KeyRecord = { base: 'core/audit/ed25519/01890000-0000-7000-8000-000000000001', tenant: 'core', purpose: 'audit', alg: 'ed25519', createdAtMs: 0, input: 'b3', labels: {}, versions: [{ version: 1, kid: 'core/audit/ed25519/01890000-0000-7000-8000-000000000001#v1', kidHash: '00000000', createdAtMs: 0, attestationClass: 'none', publicParts: [], state: 'enabled' }] };
 
-const call = (opId = 'op'): ClientCall => ({ ...callerOf(), caller: callerOf(), op: 'rotate', opId, startedNs: 0n, admitted: { tenant: 'core', purpose: 'audit', alg: 'ed25519' }, subject: undefined, isLogged: false });
+const call = (opId = 'op'): ClientCall => ({ ...beginCall({ ...callerOf(), caller: callerOf(), op: 'rotate' as const, opId, startedNs: 0n }), admitted: { tenant: 'core', purpose: 'audit', alg: 'ed25519' } });
 
 async function open({ afterMutation = async () => undefined, requireWritable = () => undefined }: { afterMutation?: () => Promise<void>; requireWritable?: () => void } = {}) {
   const log = await openBreakableLog();

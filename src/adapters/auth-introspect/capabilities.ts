@@ -4,6 +4,7 @@ import type { Clock } from '../../ports/clock.ts';
 import type { Revocations } from '../auth-keyset/revocations.ts';
 import { createHash } from 'node:crypto';
 import { KmsError } from '../../core/errors.ts';
+import { postJson } from '../outbound/post-json.ts';
 
 export interface IntrospectDeps {
   readonly url: string;
@@ -62,17 +63,8 @@ export function createIntrospectCapabilities({ url, clock, revocations }: Intros
 }
 
 async function introspect(url: string, token: string): Promise<boolean> {
-  const response = await fetch(url, {
-    method: 'POST',
-    headers: { 'content-type': 'application/json', accept: 'application/json' },
-    body: JSON.stringify({ token }),
-    redirect: 'error',
-    signal: AbortSignal.timeout(DEADLINE_MS),
-  });
-  if (response.status !== 200) throw new Error(`introspection answered ${response.status}`);
-  const text = await response.text();
-  const answer: unknown = text.length > ANSWER_BYTES_MAX ? undefined : JSON.parse(text);
-  if (typeof answer !== 'object' || answer === null || !('active' in answer) || typeof answer.active !== 'boolean') throw new Error('introspection answered something else');
+  const answer = await postJson(url, JSON.stringify({ token }), { deadlineMs: DEADLINE_MS, answerBytesMax: ANSWER_BYTES_MAX });
+  if (!('active' in answer) || typeof answer.active !== 'boolean') throw new Error('introspection answered something else');
   return answer.active;
 }
 

@@ -1,19 +1,9 @@
-import type { PqStage, TenantRules } from '../../core/policy/decision.ts';
+import type { OwnRules } from '../../core/policy/decision.ts';
 import type { Policy } from '../../ports/policy.ts';
-import { decidePq } from '../../core/policy/decision.ts';
+import { decideOwn } from '../../core/policy/decision.ts';
 
-/** What the operator set, as it stands. */
-export interface OwnRules {
-  readonly stage: PqStage;
-  readonly tenants: ReadonlyMap<string, TenantRules>;
-}
-
-/** `policy.mode = "builtin"`: the operator's own settings, nobody else asked. */
+/** `policy.mode = "builtin"`: the operator's own settings as they stand, nobody else asked. */
 export function createBuiltinPolicy(rules: () => OwnRules): Policy {
-  return {
-    async decide({ tenant }) {
-      const { stage, tenants } = rules();
-      return decidePq(tenant, stage, tenants.get(tenant));
-    },
-  };
+  const own: Policy['own'] = (tenant) => ({ ...decideOwn(tenant, rules()), isAllowed: true });
+  return { own, decide: async ({ tenant }) => own(tenant) };
 }

@@ -8,6 +8,10 @@ import { prepare } from './database.ts';
 /** How many are named; of the rest the number is told. */
 const NAMED_MAX = 3;
 
+const FIRST_VERSION = '#v1';
+/** What a kid has behind its kind: a slash, a UUID, the version. */
+const KEY_OWN_CHARS = 1 + 36 + FIRST_VERSION.length;
+
 /** Ids that are taken at once: as many rows are in memory. */
 const SLICE = 512;
 
@@ -23,6 +27,7 @@ export function orderScan(database: DatabaseSync): ScanOrder {
 /** Authenticates every record of the slices it takes; without keys it only reads them. Public parts are left out: they are held against the hash in their record whenever they are read. */
 export function scanRecords(database: DatabaseSync, ring: KeyRing | undefined, { size, taken }: ScanOrder): Scanned {
   const findings: Finding[] = [];
+  const keys = new Map<string, number>();
   const generations = new Float64Array(size);
   const digests = new Uint8Array(size * DIGEST_BYTES);
   const slices = Math.ceil(size / SLICE);
@@ -38,9 +43,14 @@ export function scanRecords(database: DatabaseSync, ring: KeyRing | undefined, {
       else if (!isKnown) findings.push({ what: `the record of ${kid} was added`, kid });
       else digests.set(digest, id * DIGEST_BYTES);
       if (isKnown) generations[id] = generation;
+      // Each key has one first version.
+      if (kid.endsWith(FIRST_VERSION)) {
+        const kind = kid.slice(0, -KEY_OWN_CHARS);
+        keys.set(kind, (keys.get(kind) ?? 0) + 1);
+      }
     }
   }
-  return { generations, digests, findings };
+  return { generations, digests, findings, keys };
 }
 
 /** Holds what lies there against the history of it. Undefined when the two agree. */

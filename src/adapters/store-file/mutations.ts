@@ -1,3 +1,4 @@
+import type { KeyCounts } from '../../core/key/counts.ts';
 import type { Committed, Mutation } from '../../ports/key-store.ts';
 import type { Findings } from './findings.ts';
 import type { Generations } from './generations.ts';
@@ -15,6 +16,8 @@ export interface MutationsDeps {
   readonly keys: StoredKeys;
   readonly nonces: NonceCounters;
   readonly idOf: (kid: string) => number | undefined;
+  /** Grows with the keys. */
+  readonly counts: Pick<KeyCounts, 'add'>;
   /** By record id, that of its last change; grows with the mutations. */
   readonly generations: Generations;
   readonly generation: number;
@@ -36,7 +39,7 @@ export interface Mutations {
   idle(): Promise<void>;
 }
 
-export function createMutations({ thread, findings, keys, nonces, idOf, generations, nowMs, ...first }: MutationsDeps): Mutations {
+export function createMutations({ thread, findings, keys, nonces, idOf, counts, generations, nowMs, ...first }: MutationsDeps): Mutations {
   let { generation } = first;
   let lastId = generations.lastId();
   /** Given to mutations that are not durable yet. */
@@ -73,13 +76,15 @@ export function createMutations({ thread, findings, keys, nonces, idOf, generati
       requireWritable();
       const at = nextGeneration;
       const key = put(at);
-      const { records, ids } = changeOf(underWay.get(key.base) ?? keys.find(key.base), key, nextId);
+      const before = underWay.get(key.base) ?? keys.find(key.base);
+      const { records, ids } = changeOf(before, key, nextId);
       const after: StoredKey = { key, ids };
       nextGeneration++;
       nextId += records.filter(({ isNew }) => isNew).length;
       underWay.set(key.base, after);
       await commits.commit({ generation: at, intent, records, ...(operation && { operation: operationRow(operation, key, ids) }) });
       generation = at;
+      if (before === undefined) counts.add(key.tenant, key.alg);
       for (const { id, sealed } of records) {
         generations.set(id, at);
         lastId = Math.max(lastId, id);

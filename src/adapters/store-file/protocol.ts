@@ -74,6 +74,8 @@ export interface Scanned {
   /** 32 bytes each. */
   readonly digests: Uint8Array<ArrayBuffer>;
   readonly findings: readonly Finding[];
+  /** How many keys there are of each `<tenant>/<purpose>/<alg>`. */
+  readonly keys: ReadonlyMap<string, number>;
 }
 
 export interface WorkerOrder {

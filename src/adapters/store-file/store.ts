@@ -1,3 +1,4 @@
+import type { KeyCounts } from '../../core/key/counts.ts';
 import type { DatabaseSync } from 'node:sqlite';
 import type { KeyStore, OperationRecord, StoreFault } from '../../ports/key-store.ts';
 import type { ResealableStore } from '../../ports/resealing.ts';
@@ -25,6 +26,7 @@ import { takeSnapshot } from './snapshot.ts';
 import { createStoredKeys } from './stored-keys.ts';
 import { checkPartsInThread, startThread } from './thread.ts';
 import { scopeHashOf } from './wire.ts';
+import { createKeyCounts } from '../../core/key/counts.ts';
 import { reasonOf } from '../../core/reason.ts';
 
 export interface FileStoreDeps {
@@ -68,7 +70,8 @@ async function openLocked({ path, release, rootKeys, cacheKeysMax }: LockedDeps)
   const thread = await startThread({ path, keys: onTheirWay(rootKeys), epoch: rootKeys.current() });
   const ring = createKeyRing(onTheirWay(rootKeys));
   const database = openForReading(path);
-  const { found, history } = await check(thread, database, ring);
+  const counts = createKeyCounts();
+  const { found, history } = await check(thread, database, ring, counts);
   const generations = createGenerations(history.generations);
   const findings = createFindings(found);
   const reader = createReader({ database, ring, generationOf: generations.of, reading: findings.reading });
@@ -78,7 +81,7 @@ async function openLocked({ path, release, rootKeys, cacheKeysMax }: LockedDeps)
     return id === undefined ? undefined : reader.reservedNonces(id, kid);
   }));
   let latestMs = 0;
-  const mutations = createMutations({ thread, findings, keys, nonces, idOf: reader.idOf, generations, generation: history.generation, nowMs: () => latestMs });
+  const mutations = createMutations({ thread, findings, keys, nonces, idOf: reader.idOf, counts, generations, generation: history.generation, nowMs: () => latestMs });
 
   return {
     find: async (base) => keys.find(base)?.key,
@@ -97,6 +100,7 @@ async function openLocked({ path, release, rootKeys, cacheKeysMax }: LockedDeps)
     reserveNonces: mutations.reserveNonces,
     isSpent: async (kid) => nonces.isSpent(kid),
     due: async (nowMs) => findings.reading(() => reader.due(nowMs)).filter(({ base }) => !findings.isBad(base)),
+    keyCounts: () => counts,
     generation: mutations.generation,
     intentsAbove: async (above) => findings.reading(() => reader.intentsAbove(above)),
     integrity: findings.fault,
@@ -146,7 +150,7 @@ async function openLocked({ path, release, rootKeys, cacheKeysMax }: LockedDeps)
 }
 
 /** Two threads share it: the other one reads the history first, then both the records, as nothing else is to be done on this one yet. */
-async function check(thread: StoreThread, database: DatabaseSync, ring: KeyRing): Promise<{ readonly found: StoreFault | undefined; readonly history: History }> {
+async function check(thread: StoreThread, database: DatabaseSync, ring: KeyRing, counts: KeyCounts): Promise<{ readonly found: StoreFault | undefined; readonly history: History }> {
   try {
     const order = orderScan(database);
     const others = thread.ask('scanRecords', order);
@@ -156,6 +160,10 @@ async function check(thread: StoreThread, database: DatabaseSync, ring: KeyRing)
     const history = await thread.history;
     const scans = [own, await others];
     const found = compare(database, ring, history, scans);
+    for (const [kind, number] of scans.flatMap(({ keys }) => [...keys])) {
+      const [tenant = '', , alg = ''] = kind.split('/');
+      counts.add(tenant, alg, number);
+    }
     // Of a million records it is 120 MB, and the collector may not come by for long.
     for (const { digests } of [history, ...scans]) digests.buffer.transfer(0);
     return { found, history };

@@ -1,5 +1,6 @@
 import type { KeyRecord } from '../../core/key/record.ts';
 import type { DueWork, KeyQuery, KeyStore, OperationRecord } from '../../ports/key-store.ts';
+import { createKeyCounts } from '../../core/key/counts.ts';
 import { currentVersion } from '../../core/key/record.ts';
 import { LAST_NONCE } from '../../ports/key-store.ts';
 import { canUse } from '../../core/key/lifecycle.ts';
@@ -18,10 +19,12 @@ export function createInmemStore({ firstGeneration = 0 }: { readonly firstGenera
   const nonces = new Map<string, bigint>();
   /** Keys with a date on them: the only ones that `due` looks at. */
   const dated = new Set<string>();
+  const counts = createKeyCounts();
   let generation = firstGeneration;
 
   const put = (key: KeyRecord): void => {
     if (!keys.has(key.base)) {
+      counts.add(key.tenant, key.alg);
       const bases = basesByTenant.get(key.tenant);
       if (bases === undefined) basesByTenant.set(key.tenant, [key.base]);
       else bases.push(key.base);
@@ -95,6 +98,7 @@ export function createInmemStore({ firstGeneration = 0 }: { readonly firstGenera
       return [...dated].flatMap((base) => dueOf(keys.get(base), nowMs));
     },
 
+    keyCounts: () => counts,
     generation: () => generation,
     async intentsAbove() {
       return new Map();

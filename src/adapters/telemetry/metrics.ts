@@ -20,14 +20,12 @@ interface Children {
   readonly byResult: Map<string, { inc(): void }>;
 }
 
-/** A number that is read when it is asked for; with a label, one for each of its values. */
-export interface NumberRow {
-  readonly help: string;
-  /** It only goes up: a counter, else a gauge. */
-  readonly isCounter?: boolean;
-  readonly label?: string;
-  readonly read: () => number | Readonly<Record<string, number>>;
-}
+/** A number that is read when it is asked for; with labels, one for each of their values. */
+export type NumberRow = { readonly help: string; /** It only goes up: a counter, else a gauge. */ readonly isCounter?: boolean } & (
+  | { readonly read: () => number }
+  | { readonly label: string; readonly read: () => Readonly<Record<string, number>> }
+  | { readonly labels: readonly string[]; readonly read: () => Iterable<readonly [values: readonly string[], number: number]> }
+);
 
 /** Events that someone is to be woken for, and what counts them. */
 const eventCounters: Readonly<Record<string, { readonly name: string; readonly help: string }>> = {
@@ -75,17 +73,14 @@ function once<T>(children: Map<string, T>, name: string, make: () => T): T {
   return child;
 }
 
-function metricOf(name: string, { help, isCounter = false, label, read }: NumberRow): Counter | Gauge {
-  const valuesOf = (): readonly (readonly [Readonly<Record<string, string>>, number])[] => {
-    const value = read();
-    return typeof value === 'number' ? [[{}, value]] : Object.entries(value).map(([of, number]) => [{ [label ?? '']: of }, number]);
-  };
-  const about = { name, help, labelNames: label === undefined ? [] : [label], registers: [] };
-  if (!isCounter) {
+function metricOf(name: string, row: NumberRow): Counter | Gauge {
+  const about = { name, help: row.help, labelNames: labelsOf(row), registers: [] };
+  if (row.isCounter !== true) {
     return new Gauge({
       ...about,
       collect() {
-        for (const [labels, number] of valuesOf()) this.set(labels, number);
+        this.reset();
+        for (const [labels, number] of valuesOf(row)) this.set(labels, number);
       },
     });
   }
@@ -93,7 +88,18 @@ function metricOf(name: string, { help, isCounter = false, label, read }: Number
     ...about,
     collect() {
       this.reset();
-      for (const [labels, number] of valuesOf()) this.inc(labels, number);
+      for (const [labels, number] of valuesOf(row)) this.inc(labels, number);
     },
   });
+}
+
+function labelsOf(row: NumberRow): string[] {
+  if ('labels' in row) return [...row.labels];
+  return 'label' in row ? [row.label] : [];
+}
+
+function valuesOf(row: NumberRow): readonly (readonly [Readonly<Record<string, string>>, number])[] {
+  if ('labels' in row) return Array.from(row.read(), ([values, number]) => [Object.fromEntries(row.labels.map((label, i) => [label, values[i] ?? ''])), number]);
+  if ('label' in row) return Object.entries(row.read()).map(([value, number]) => [{ [row.label]: value }, number]);
+  return [[{}, row.read()]];
 }
