@@ -47,7 +47,7 @@ export function offlineChanges({ config, audit: { log }, store, custody, clock, 
   const outcomes = createOutcomes({ audit: log });
   const rules = makeKeyRules(() => ({ allowed: new Set(), evidenceClasses: new Set() }), store);
   const decide = makeDecide(createBuiltinPolicy(() => ownRules(config)));
-  const mutate = makeMutate({ store, log: { audit: log, outcomes }, anchoring: undefined, clock, signing: createInFlight(() => AT_ONCE, 'too much at once'), requireWritable: () => undefined });
+  const mutate = makeMutate({ store, log: { audit: log, outcomes }, anchoring: undefined, clock, signing: createInFlight(() => AT_ONCE, {}), requireWritable: () => undefined });
   const own: OwnChanges = makeOwnChanges({ store, custody, mutate, make: { version: makeMakeVersion({ custody, clock }), rules, decide }, clock, random });
   const reserve = makeReserveNonces({ store, log: { audit: log, outcomes }, anchoring: undefined, clock, random });
 

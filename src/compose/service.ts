@@ -1,16 +1,12 @@
-import type { FastifyInstance } from 'fastify';
-import type { Server } from 'node:http';
-import type { AddressInfo } from 'node:net';
 import type { LogLines } from '../adapters/telemetry/log-lines.ts';
 import type { Config } from '../config/load.ts';
-import type { Address } from '../config/kinds.ts';
 import type { Secret } from '../core/secret.ts';
 import type { Telemetry } from '../ports/telemetry.ts';
+import type { Listeners } from './listeners.ts';
 import type { PassphraseTerminal } from './open-instance.ts';
 import type { TokenLimits } from '../service/authenticate.ts';
 import type { OperationsConfig } from '../service/operations.ts';
 import type { LockedMemory } from '../adapters/system/locked-memory.ts';
-import { once } from 'node:events';
 import { lock } from '../adapters/auth-keyset/keyset.ts';
 import { createKemPrimitives } from '../adapters/crypto/kems.ts';
 import { createPoolGate } from '../adapters/crypto/pool-gate.ts';
@@ -44,12 +40,12 @@ import { backedUpHead, openBackups, tryBackupOpener } from './backups.ts';
 import { checkBehind } from './check-behind.ts';
 import { openInstance } from './open-instance.ts';
 import { openPolicy } from './policy.ts';
+import { openListeners } from './listeners.ts';
 import { createLiveConfig } from './live-config.ts';
 import { makeReadiness } from './readiness.ts';
 import { makeRootKeyMove } from './root-key-move.ts';
 import { settleLog } from './settle-log.ts';
 import { openTls } from './tls.ts';
-import { openUnixSocket } from './unix-socket.ts';
 
 export interface ServiceDeps {
   readonly config: Config;
@@ -83,7 +79,6 @@ const PUBLIC_KEYS_CACHED = 512;
 /** In metrics (DESIGN §11). */
 const TENANTS_NAMED = 1000;
 const TICK_MS = 1000;
-const DRAIN_MS = 3000;
 
 /** Wires a service from its settings and opens its two listeners. Throws before anything listens when it cannot. */
 export async function startService({ config, reread, log: logLines, version, environment, credentialsDirectory, terminal }: ServiceDeps): Promise<RunningService> {
@@ -144,21 +139,22 @@ export async function startService({ config, reread, log: logLines, version, env
     operations, telemetry, random, version: version['version'] ?? '',
     authenticate: makeAuthenticate({ capabilities: auth.capabilities, clock, audit: log, limits: live.derived(tokenLimits) }),
     limits: {
-      bodyMaxBytes: settings['limits.max_body_bytes'], ratioMax: () => live.current().settings['limits.decompress_ratio_cap'], readTimeoutMs: settings['read_timeout'], idleTimeoutMs: settings['idle_timeout'],
+      bodyMaxBytes: settings['limits.max_body_bytes'], ratioMax: () => live.current().settings['limits.decompress_ratio_cap'], readTimeoutMs: settings['read_timeout'], writeTimeoutMs: settings['write_timeout'], idleTimeoutMs: settings['idle_timeout'],
       connectionsMax: settings['max_conns'], connectionsPerPeerMax: settings['max_conns_per_peer'],
     },
   });
 
   const degraded = [...weaknessesOf(protection), ...weaknessesOfConfig(config)];
   let isRngHealthy = random.isHealthy();
+  let listeners: Listeners | undefined;
   const conditions = makeReadiness({
     settings: () => live.current().settings, reloadFault: operations.reloadFault, log, anchoring, integrity, clockGuard, auth,
-    backend: [custody, store], isListening: () => api.server.listening, isRngHealthy: () => isRngHealthy,
+    backend: [custody, store], isListening: () => listeners?.isOpen() === true, isRngHealthy: () => isRngHealthy,
   });
   const operator = createOperatorServer({ conditions, degraded: () => [...degraded, ...(tls?.weaknesses() ?? []), ...(policy.isReachable() ? [] : ['policy.url gives no answer: all but verify and reads is refused until it does'])], metrics: metrics.render, version: () => ({ ...version, config_version: live.version() }) });
 
-  const { apiUrl, metricsUrl, unixSocket } = await settleLog({ log, anchoring, store, integrity })
-    .then(() => listenOnAll(settings, api, operator))
+  const { apiUrl, metricsUrl, stopIntake, close: closeListeners } = listeners = await settleLog({ log, anchoring, store, integrity })
+    .then(() => openListeners(settings, api, operator))
     .catch(async (fault: unknown) => {
       // The store's thread would keep the process.
       await store.close();
@@ -175,7 +171,7 @@ export async function startService({ config, reread, log: logLines, version, env
     const found = store.integrity();
     if (found !== undefined) integrity.fail('store', found.what);
     await auth.refresh();
-    if (await tls?.refresh(api) === true) telemetry.event('info', 'certificate_swapped');
+    if (await tls?.refresh(api.app) === true) telemetry.event('info', 'certificate_swapped');
     await anchoring?.tick();
     await logKeys.tick();
     await operations.housekeeping();
@@ -197,15 +193,10 @@ export async function startService({ config, reread, log: logLines, version, env
     reload: operations.reloadByOperator,
     async stop() {
       fullCheck.abort();
+      await stopIntake();
       await checked;
       await ticks.stop();
-      const cutOff = setTimeout(() => api.server.closeAllConnections(), DRAIN_MS);
-      unixSocket?.close();
-      await api.close();
-      unixSocket?.closeAllConnections();
-      clearTimeout(cutOff);
-      operator.close();
-      operator.closeAllConnections();
+      closeListeners();
       await operations.close();
       await store.close();
       await log.stop().catch((fault: unknown) => telemetry.event('error', 'last_checkpoint_failed', { code: KmsError.from(fault).code }));
@@ -253,29 +244,4 @@ function ownMacaroonKey(secret: Buffer, memory: LockedMemory): Secret {
 function canMakeKeyset({ profile, settings }: Config): boolean {
   return profile === 'micronode' && isLoopback(settings['bind_addr'].host) && settings['auth.mode'] === 'keyset'
     && settings['auth.keyset_path'] === undefined && settings['auth.keyset_fd'] === undefined;
-}
-
-/** All or none. */
-async function listenOnAll(settings: Config['settings'], api: FastifyInstance, operator: Server): Promise<Pick<RunningService, 'apiUrl' | 'metricsUrl'> & { readonly unixSocket: Server | undefined }> {
-  const apiUrl = await listen(settings['tls.cert_path'] === undefined ? 'http' : 'https', settings['bind_addr'], ({ host, port }) => api.listen({ host, port }).then(() => api.server.address()));
-  const metricsUrl = await listen('http', settings['metrics_addr'], async ({ host, port }) => {
-    operator.listen(port, host);
-    await once(operator, 'listening');
-    return operator.address();
-  }).catch(async (fault: unknown) => {
-    await api.close();
-    throw fault;
-  });
-  const unixSocket = await openUnixSocket(settings, api).catch(async (fault: unknown) => {
-    operator.close();
-    await api.close();
-    throw fault;
-  });
-  return { apiUrl, metricsUrl, unixSocket };
-}
-
-async function listen(scheme: 'http' | 'https', address: Address, open: (address: Address) => Promise<AddressInfo | string | null>): Promise<string> {
-  const bound = await open(address);
-  if (bound === null || typeof bound === 'string') throw new Error('bound to no port');
-  return `${scheme}://${address.host.includes(':') ? `[${address.host}]` : address.host}:${bound.port}`;
 }

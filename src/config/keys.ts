@@ -35,6 +35,7 @@ export const configKeys = {
   'max_conns': row(integer(1, 65_536), 1024, 'open connections'),
   'max_conns_per_peer': row(integer(1, 65_536), 512, 'open connections from one address'),
   'read_timeout': row(duration, 5000, 'for a whole request to arrive'),
+  'write_timeout': row(duration, 5000, 'for an answer to be taken: who does not read is cut off'),
   'idle_timeout': row(duration, 60_000, 'a connection may wait for its next request'),
   'uds.path': optional(string, 'Unix socket that the API listens on as well; its directory is 0700, itself 0600'),
   'uds.allow_uids': optional(numbers, 'users that may connect there; left out with uds.allow_gids, the service\'s own'),

@@ -67,6 +67,8 @@ export interface ErrorDetail {
   readonly retryAfterS?: number;
   /** What it counts as in `kms_reject_total`; what its code does when left out. */
   readonly reason?: RejectReason;
+  /** Which queue is full. */
+  readonly queue?: 'sign' | 'verify' | 'audit' | 'records';
   /** Kept for the log, never sent. */
   readonly cause?: unknown;
 }
@@ -78,6 +80,7 @@ export class KmsError extends Error {
   readonly hint: string | undefined;
   readonly retryAfterS: number | undefined;
   readonly reason: RejectReason | undefined;
+  readonly queue: ErrorDetail['queue'];
   /** Set once it was counted and logged, so that it is so only once. */
   isReported = false;
 
@@ -89,6 +92,7 @@ export class KmsError extends Error {
     this.status = detail.status ?? row.statuses[0];
     this.hint = detail.hint;
     this.reason = detail.reason ?? rejectReasons[code];
+    this.queue = detail.queue;
     this.retryAfterS = detail.retryAfterS ?? (row.retryable ? 1 : undefined);
   }
 

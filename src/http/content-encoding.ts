@@ -32,7 +32,7 @@ const UNPACKED_AT_ONCE = 16;
 
 /** Unpacking stops where the first cap is met, so what would become larger never exists. */
 export function createUnpack({ bodyMaxBytes, ratioMax }: UnpackLimits): Unpack {
-  const slots = createInFlight(() => UNPACKED_AT_ONCE, 'too many compressed bodies are unpacked at once');
+  const slots = createInFlight(() => UNPACKED_AT_ONCE, { hint: 'too many compressed bodies are unpacked at once' });
   return async (encoding, body) => {
     const decode = decoders.get(encoding.trim().toLowerCase());
     if (decode === undefined) throw new KmsError('BadRequest', { hint: 'a body is compressed with gzip, br or zstd, once, or sent as it is' });

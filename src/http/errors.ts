@@ -12,6 +12,8 @@ const foreign: Readonly<Record<string, () => KmsError>> = {
   FST_ERR_BAD_URL: () => new KmsError('BadRequest', { hint: 'the path is not well formed' }),
   FST_ERR_ASYNC_CONSTRAINT: () => new KmsError('BadRequest'),
   HPE_HEADER_OVERFLOW: () => new KmsError('TooLarge', { status: 431, hint: 'the headers are over 16 KiB' }),
+  // Node reads no further while too many answers wait to be taken; over TLS it takes what comes then for a fault.
+  HPE_PAUSED: () => new KmsError('Backpressure', { hint: 'too many requests ahead of their answers on this connection' }),
   ERR_HTTP_REQUEST_TIMEOUT: () => new KmsError('Timeout', { status: 408 }),
 };
 

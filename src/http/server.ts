@@ -1,5 +1,5 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
-import type { ServerResponse } from 'node:http';
+import type { Server, ServerResponse } from 'node:http';
 import type { Server as HttpsServer } from 'node:https';
 import type { Socket } from 'node:net';
 import type { Random } from '../ports/random.ts';
@@ -8,19 +8,21 @@ import type { Authenticate } from '../service/authenticate.ts';
 import type { Op } from '../core/log/entry.ts';
 import type { Caller } from '../service/call.ts';
 import type { Operations } from '../service/operations.ts';
-import type { Stranger } from '../service/refusals.ts';
 import type { UnpackLimits } from './content-encoding.ts';
-import type { WayIn } from './connection.ts';
+import type { Edge, EdgeLimits } from './edge.ts';
 import type { TlsSettings } from './tls.ts';
 import type { Media, Route } from './routes.ts';
+import { createServer } from 'node:http';
 import Fastify from 'fastify';
 import { KmsError } from '../core/errors.ts';
 import { parseStrictJson } from '../core/strict-json.ts';
 import { bearerOf, corrIdOf, parseQuery, peerOf, wayIn } from './connection.ts';
 import { createUnpack } from './content-encoding.ts';
+import { edgeOptions, guardEdge } from './edge.ts';
 import { errorOf } from './errors.ts';
 import { makeOpenapi } from './openapi.ts';
 import { readOff } from './read-off.ts';
+import { makeRefuseBroken, strangerOf } from './refuse-broken.ts';
 import { renderError } from './render.ts';
 import { isMedia, makeRoutes } from './routes.ts';
 import { NoQuery } from './schemas.ts';
@@ -40,24 +42,26 @@ export interface HttpDeps {
   readonly tls?: TlsSettings;
 }
 
-interface HttpLimits extends UnpackLimits {
-  readonly readTimeoutMs: number;
-  readonly idleTimeoutMs: number;
-  readonly connectionsMax: number;
-  readonly connectionsPerPeerMax: number;
+type HttpLimits = UnpackLimits & EdgeLimits;
+
+/** The API, ready to listen. */
+export interface HttpApi {
+  readonly app: FastifyInstance;
+  /** A server of the same requests with the same manners, to listen elsewhere; in the clear. */
+  another(): Promise<Server>;
+  /** Ends every connection there is, whatever is under way on it. */
+  cutOff(): void;
 }
 
-const HEADERS_MAX_BYTES = 16 * 1024;
 const PATH_SEGMENT_MAX = 512;
 /** By the client alone: it took a token to see it. */
 const CACHED_FOR_GOOD = 'private, max-age=31536000, immutable';
 const ANY_METHOD = ['GET', 'POST', 'PUT', 'PATCH', 'DELETE'] as const;
 
-/** The API as a fastify instance, ready to listen. It routes, parses and renders; it decides nothing. */
-export function createHttpServer(deps: HttpDeps): FastifyInstance {
+/** The API over HTTP. It routes, parses and renders; it decides nothing. */
+export function createHttpServer(deps: HttpDeps): HttpApi {
   const { operations, authenticate, telemetry, random, limits, version, tls } = deps;
-  // Node would answer a missing Host with an empty 400; it is refused below, in our envelope.
-  const http = { requireHostHeader: false, maxHeaderSize: HEADERS_MAX_BYTES, headersTimeout: limits.readTimeoutMs, connectionsCheckingInterval: Math.min(1000, limits.readTimeoutMs) };
+  const http = edgeOptions(limits);
   const app = Fastify({
     bodyLimit: limits.bodyMaxBytes,
     requestTimeout: limits.readTimeoutMs,
@@ -66,9 +70,11 @@ export function createHttpServer(deps: HttpDeps): FastifyInstance {
     ...(tls === undefined ? { http } : { https: { ...http, ...tlsOptions(tls, limits.readTimeoutMs) } }),
     genReqId: () => random.uuidv7(),
     frameworkErrors: (fault, request, reply) => { void refuse(fault, request, reply); },
-    clientErrorHandler: (fault, socket) => { void refuseBroken(fault, socket); },
+    clientErrorHandler: (fault, socket) => { void broken.refuse(fault, socket); },
     logger: false,
     exposeHeadRoutes: false,
+    // What comes over a connection that is open still is done: it is closed behind its answer.
+    return503OnClosing: false,
   });
 
   /** The entry first, then the answer (DESIGN §8); an operation has seen to its own. */
@@ -85,22 +91,20 @@ export function createHttpServer(deps: HttpDeps): FastifyInstance {
     return reply.code(refusal.status).send(renderError(refusal, request.id));
   };
 
-  /** What is not even HTTP gets the same envelope, and the connection is closed. */
-  const refuseBroken = async (fault: Error, socket: Socket): Promise<void> => {
-    const requestId = random.uuidv7();
-    const refusal = errorOf(fault);
-    const peer = peerOf({ socket });
-    telemetry.refused({ refusal, requestId, corrId: requestId, peer });
-    await operations.refused(refusal, strangerOf(requestId, wayIn({ socket })));
-    if (socket.writable) socket.end(rawAnswer(refusal, requestId));
-    else socket.destroy();
-  };
+  const broken = makeRefuseBroken({ operations, telemetry, random });
 
   if (tls !== undefined) watchHandshakes(app.server as HttpsServer, () => telemetry.event('warn', 'tls_handshake_failed'));
-  capConnections(app, limits);
-  app.server.on('checkExpectation', (_request, response: ServerResponse) => {
-    if (response.socket !== null) void refuseBroken(new KmsError('BadRequest', { hint: 'of the Expect header only 100-continue is known' }), response.socket);
-  });
+  const edges: Edge[] = [];
+  const dress = (server: Server): void => {
+    edges.push(guardEdge(server, limits, {
+      onTurnedAway: () => telemetry.turnedAway('connections'),
+      onSlowReader: (peer) => telemetry.event('warn', 'slow_reader_cut', peer === undefined ? {} : { peer }),
+    }));
+    server.on('checkExpectation', (_request, response: ServerResponse) => {
+      if (response.socket !== null) void broken.refuse(new KmsError('BadRequest', { hint: 'of the Expect header only 100-continue is known' }), response.socket);
+    });
+  };
+  dress(app.server);
   app.decorateRequest('caller');
   app.removeAllContentTypeParsers();
   const unpack = createUnpack(limits);
@@ -124,8 +128,19 @@ export function createHttpServer(deps: HttpDeps): FastifyInstance {
   });
   app.setNotFoundHandler((request, reply) => refuse(new KmsError('NotFound'), request, reply));
   app.addHook('onRequest', (request, reply, done) => {
+    broken.noteBegun(reply.raw);
     reply.headers(idsOf(request));
     done(strayOf(request));
+  });
+  let isStopping = false;
+  app.addHook('preClose', (done) => {
+    isStopping = true;
+    done();
+  });
+  // Of those that came before it, too.
+  app.addHook('onSend', (_request, reply, payload, done) => {
+    if (isStopping) reply.header('connection', 'close');
+    done(null, payload);
   });
 
   const routes = makeRoutes(operations);
@@ -150,7 +165,19 @@ export function createHttpServer(deps: HttpDeps): FastifyInstance {
   const openapi = makeOpenapi(routes, BASE_PATH, version);
   app.get('/openapi.json', async () => openapi());
   app.get(`${BASE_PATH}/openapi.json`, async () => openapi());
-  return app;
+  return {
+    app,
+    async another() {
+      await app.ready();
+      const server = createServer({ ...http, requestTimeout: limits.readTimeoutMs, keepAliveTimeout: limits.idleTimeoutMs }, app.routing);
+      server.on('clientError', (fault, socket) => { void broken.refuse(fault, socket as Socket); });
+      dress(server);
+      return server;
+    },
+    cutOff() {
+      for (const edge of edges) edge.cutOff();
+    },
+  };
 }
 
 declare module 'fastify' {
@@ -188,41 +215,6 @@ const placeholders: Readonly<Record<string, readonly string[]>> = {
 function urlsOf({ path }: Route): readonly string[] {
   const [braced = '', name = ''] = /\{(\w+)\}/.exec(path) ?? [];
   return (placeholders[name] ?? ['']).map((written) => BASE_PATH + path.replace(braced, written));
-}
-
-/** Of a request that nobody has vouched for, nothing that it says of itself is passed on. */
-function strangerOf(requestId: string, { via, peer }: Pick<WayIn, 'via' | 'peer'>): Stranger {
-  return { corrId: requestId, requestId, actor: { via, peer } };
-}
-
-/** More connections than allowed, in all or from one peer, are closed before anything is read. */
-function capConnections(app: FastifyInstance, { connectionsMax, connectionsPerPeerMax }: HttpLimits): void {
-  app.server.maxConnections = connectionsMax;
-  const perPeer = new Map<string, number>();
-  app.server.on('connection', (socket: Socket) => {
-    const peer = socket.remoteAddress ?? '';
-    const open = (perPeer.get(peer) ?? 0) + 1;
-    if (open > connectionsPerPeerMax) {
-      socket.destroy();
-      return;
-    }
-    perPeer.set(peer, open);
-    socket.once('close', () => {
-      const left = (perPeer.get(peer) ?? 1) - 1;
-      if (left === 0) perPeer.delete(peer);
-      else perPeer.set(peer, left);
-    });
-  });
-}
-
-/** The last answer of a connection on which no request came together. */
-function rawAnswer(refusal: KmsError, requestId: string): string {
-  const body = JSON.stringify(renderError(refusal, requestId));
-  const head = [
-    `HTTP/1.1 ${refusal.status} ${refusal.code}`, 'content-type: application/json; charset=utf-8', `content-length: ${Buffer.byteLength(body)}`,
-    `x-request-id: ${requestId}`, `x-corr-id: ${requestId}`, 'connection: close',
-  ];
-  return `${head.join('\r\n')}\r\n\r\n${body}`;
 }
 
 /** What is wrong with a request before anyone asks who sent it. */

@@ -39,6 +39,11 @@ export function secureContext({ context, requiresPq }: TlsSettings): SecureConte
   };
 }
 
+/** True until a connection over TLS has come about. */
+export function isHandshaking(socket: Socket): boolean {
+  return 'secureConnecting' in socket && socket.secureConnecting === true;
+}
+
 const certificates = new WeakMap<Socket, ClientCertificate>();
 
 /** Reads the certificate of each connection once; one that its CAs do not vouch for ends the connection, also where none is required. */

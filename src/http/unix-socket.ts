@@ -1,8 +1,7 @@
-import type { RequestListener, Server, ServerOptions } from 'node:http';
+import type { Server } from 'node:http';
 import type { Socket } from 'node:net';
 import { once } from 'node:events';
 import { chmod, mkdir, stat, unlink } from 'node:fs/promises';
-import { createServer } from 'node:http';
 import { connect } from 'node:net';
 import { dirname } from 'node:path';
 
@@ -10,8 +9,6 @@ export interface UnixSocketOptions {
   readonly path: string;
   /** The name of the peer in the log; undefined for one that is not let in. */
   readonly admit: (socket: Socket) => string | undefined;
-  readonly connectionsMax: number;
-  readonly server: ServerOptions;
 }
 
 const OWN_DIRECTORY = 0o700;
@@ -25,14 +22,13 @@ export function unixPeerOf({ socket }: { readonly socket: Socket }): string | un
   return peers.get(socket);
 }
 
-/** Serves the same requests over a Unix socket (DESIGN §3), for its owner alone. Throws with what the operator has to do. */
-export async function listenOnUnixSocket({ path, admit, connectionsMax, server: options }: UnixSocketOptions, handle: RequestListener): Promise<Server> {
+/** Has a server listen on a Unix socket (DESIGN §3), for its owner alone. Throws with what the operator has to do. */
+export async function listenOnUnixSocket(server: Server, { path, admit }: UnixSocketOptions): Promise<void> {
   await mkdir(dirname(path), { recursive: true, mode: OWN_DIRECTORY });
   if (((await stat(dirname(path))).mode & OTHERS) !== 0) throw new Error(`others may enter ${dirname(path)}, where uds.path is: chmod 700 it`);
   await dropStale(path);
-  const server = createServer(options, handle);
-  server.maxConnections = connectionsMax;
-  server.on('connection', (socket: Socket) => {
+  // Before its connections are counted: that is by who they are from.
+  server.prependListener('connection', (socket: Socket) => {
     const peer = admit(socket);
     if (peer === undefined) socket.destroy();
     else peers.set(socket, peer);
@@ -40,7 +36,6 @@ export async function listenOnUnixSocket({ path, admit, connectionsMax, server: 
   server.listen(path);
   await once(server, 'listening');
   await chmod(path, OWN_SOCKET);
-  return server;
 }
 
 /** What a process that was killed has left. One that answers is not ours to take away. */

@@ -25,6 +25,8 @@ export interface Telemetry {
   operation(report: OperationReport): void;
   /** A refusal before any operation: no token, too large, unknown path. */
   refused(report: RequestReport & { readonly refusal: KmsError }): void;
+  /** Something was not taken in, as there was too much of it already. */
+  turnedAway(queue: string): void;
   /** A fact about the service itself: `event` is a fixed word, `fields` say the rest. */
   event(level: 'info' | 'warn' | 'error', event: string, fields?: Readonly<Record<string, string | number | boolean>>): void;
 }

@@ -1,3 +1,4 @@
+import type { ErrorDetail } from '../core/errors.ts';
 import { KmsError } from '../core/errors.ts';
 
 /** At most so many of a kind of work at once; what is beyond it is refused at once, never queued. */
@@ -8,11 +9,11 @@ export interface InFlight {
 }
 
 /** `max` is asked each time: a reload may change it. */
-export function createInFlight(max: () => number, hint: string): InFlight {
+export function createInFlight(max: () => number, full: Pick<ErrorDetail, 'hint' | 'queue'>): InFlight {
   let depth = 0;
   return {
     async run(work, cost = 1) {
-      if (depth > 0 && depth + cost > max()) throw new KmsError('Backpressure', { hint });
+      if (depth > 0 && depth + cost > max()) throw new KmsError('Backpressure', full);
       depth += cost;
       try {
         return await work();

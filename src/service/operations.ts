@@ -104,8 +104,8 @@ export type Operations = ReturnType<typeof createOperations>;
 export function createOperations({ custody: { custody, publicKeys }, store, rootKeyMove, backups, audit, log, policy, settings, telemetry, system }: World, config: () => OperationsConfig) {
   const { clock, random, clockGuard } = system;
   const rates = createRateLimits({ clock, signPerSecond: () => config().signPerSecond });
-  const signing = createInFlight(() => config().inFlightMax.signing, 'security.max_inflight_sign operations are in flight');
-  const verifying = createInFlight(() => config().inFlightMax.verifying, 'security.max_inflight_verify verifications are in flight');
+  const signing = createInFlight(() => config().inFlightMax.signing, { hint: 'security.max_inflight_sign operations are in flight', queue: 'sign' });
+  const verifying = createInFlight(() => config().inFlightMax.verifying, { hint: 'security.max_inflight_verify verifications are in flight', queue: 'verify' });
   const authorise = makeAuthorise({ store, rates });
   const decide = makeDecide(policy);
   const quotas = makeTenantQuotas({ rates, keyCounts: store.keyCounts });
@@ -138,7 +138,7 @@ export function createOperations({ custody: { custody, publicKeys }, store, root
   const rekey = makeRekey({ authorise, audit, clock, move: rootKeyMove, report: { telemetry, random } });
   const backup = makeBackup({ authorise, audit, backups, head: log.head, telemetry });
   const reload = makeReload({ authorise, audit, settings, requireWritable, report: { telemetry, clock, random } });
-  const reading = createInFlight(() => RECORD_SCANS_MAX, 'too many requests read the log at once');
+  const reading = createInFlight(() => RECORD_SCANS_MAX, { hint: 'too many requests read the log at once', queue: 'records' });
   const refusals = createRefusals({ audit, clock, random, telemetry });
   const perform = makePerform({ clock, random, telemetry, clockGuard, journal: { requireWritable, refusals } });
   const housekeeping = makeHousekeeping({ store, own, clocks: { clock, guard: clockGuard }, telemetry });

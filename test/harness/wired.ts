@@ -82,13 +82,13 @@ export async function startWired({ watch = (primitives) => primitives, ...logOpt
     rules: { allowed: new Set(['ed25519', 'ml-dsa', 'x25519', 'ml-kem', 'aes-256-gcm', 'chacha20-poly1305']), evidenceClasses: new Set() },
     kemAead: aeads['ChaCha20-Poly1305'], signPerSecond: 0, inFlightMax: { signing: 512, verifying: 1024 }, destroyMinAfterMs: 1000,
   }));
-  const api = createHttpServer({
+  const { app: api } = createHttpServer({
     operations, telemetry, random, version: 'test',
     authenticate: makeAuthenticate({
       capabilities: createKeysetCapabilities({ keyset: fixed(keyset), revocations: fixed(noRevocations) }), clock, audit,
       limits: () => ({ maxTokenLifetimeMs: 86_400_000, timeSkewToleranceMs: 2000 }),
     }),
-    limits: { bodyMaxBytes: 1 << 20, ratioMax: () => 10, readTimeoutMs: 5000, idleTimeoutMs: 5000, connectionsMax: 64, connectionsPerPeerMax: 64 },
+    limits: { bodyMaxBytes: 1 << 20, ratioMax: () => 10, readTimeoutMs: 5000, writeTimeoutMs: 5000, idleTimeoutMs: 5000, connectionsMax: 64, connectionsPerPeerMax: 64 },
   });
   const apiUrl = await api.listen({ host: '127.0.0.1', port: 0 });
   return {

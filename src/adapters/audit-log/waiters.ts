@@ -61,7 +61,7 @@ export function createWaiters(queueMax: number, onRefused: OnRefused): Waiters {
 
   const turnAway = (events: readonly AuditEvent[], code: ErrorCode): Promise<never> => {
     onRefused(code, events.length);
-    return Promise.reject(new KmsError(code));
+    return Promise.reject(new KmsError(code, code === 'Backpressure' ? { queue: 'audit' } : {}));
   };
 
   return {

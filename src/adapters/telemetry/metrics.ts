@@ -4,7 +4,9 @@ import { Counter, Gauge, Histogram, Registry } from 'prom-client';
 
 export interface Metrics {
   operation(op: string, alg: string, result: string, seconds: number): void;
-  rejected(refusal: Pick<KmsError, 'code' | 'reason'>): void;
+  rejected(refusal: Pick<KmsError, 'code' | 'reason' | 'queue'>): void;
+  /** Counts what was refused because so much was there already. */
+  turnedAway(queue: string): void;
   /** Counts an event that has a counter of its own. */
   event(event: string): void;
   /** Prometheus text format, and its content type. */
@@ -33,6 +35,9 @@ const eventCounters: Readonly<Record<string, { readonly name: string; readonly h
   audit_integrity_failed: { name: 'kms_audit_integrity_failed_total', help: 'What the log, the store or the anchor was found to be at odds with.' },
 };
 
+/** What can be full (`busy_rejections_total`). */
+const QUEUES = ['connections', 'sign', 'verify', 'audit', 'records'];
+
 export function createMetrics(rows: Readonly<Record<string, NumberRow>>): Metrics {
   const registry = new Registry();
   const registers = [registry];
@@ -40,10 +45,12 @@ export function createMetrics(rows: Readonly<Record<string, NumberRow>>): Metric
   const latency = new Histogram({ name: 'kms_latency_seconds', help: 'From the authenticated request to its answer.', labelNames: ['op', 'alg'], buckets: LATENCY_BUCKETS_S, registers });
   const rejects = new Counter({ name: 'kms_reject_total', help: 'Refusals by their ground.', labelNames: ['reason'], registers });
   const authFailures = new Counter({ name: 'auth_failures_total', help: 'Capabilities that were not good for what was asked.', labelNames: ['service'], registers });
+  const busy = new Counter({ name: 'busy_rejections_total', help: 'What was refused because so much was there already.', labelNames: ['queue'], registers });
   const events = new Map(Object.entries(eventCounters).map(([event, { name, help }]) => [event, new Counter({ name, help, registers })]));
   for (const [name, row] of Object.entries(rows)) registry.registerMetric(metricOf(name, row));
   for (const reason of new Set<RejectReason>(Object.values(rejectReasons))) rejects.inc({ reason }, 0);
   authFailures.inc({ service: 'ron-kms' }, 0);
+  for (const queue of QUEUES) busy.inc({ queue }, 0);
 
   // Looking a child up by its labels costs more than counting: each is looked up once.
   const children = new Map<string, Map<string, Children>>();
@@ -56,10 +63,12 @@ export function createMetrics(rows: Readonly<Record<string, NumberRow>>): Metric
       once(byResult, result, () => ops.labels(op, alg, result)).inc();
       histogram.observe(seconds);
     },
-    rejected({ code, reason }) {
+    rejected({ code, reason, queue }) {
+      if (queue !== undefined) busy.inc({ queue });
       if (reason !== undefined) rejects.inc({ reason });
       if (code === 'NoCapability') authFailures.inc({ service: 'ron-kms' });
     },
+    turnedAway: (queue) => busy.inc({ queue }),
     event(event) {
       events.get(event)?.inc();
     },

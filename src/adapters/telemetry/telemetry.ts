@@ -25,6 +25,7 @@ export function createTelemetry({ metrics, log, redactLevel }: TelemetryDeps): T
       metrics.rejected(refusal);
       log.write(levelOf(report), { event: 'refused', result: refusal.code, corr_id: corrId, request_id: requestId, peer, reason: refusal.hint, fault: faultOf(refusal) });
     },
+    turnedAway: metrics.turnedAway,
     event(level, event, fields) {
       metrics.event(event);
       log.write(level, { event, ...fields });
