@@ -3,6 +3,7 @@ import type { Machine } from './machine.ts';
 import type { LargeLog } from './large-log.ts';
 import type { LargeStore } from './large-store.ts';
 import type { Memory } from './memory.ts';
+import type { Pressure } from './pressure.ts';
 import type { Samples } from './rounds.ts';
 import type { StartUp } from './start-up.ts';
 import type { TargetLine } from './targets.ts';
@@ -11,6 +12,7 @@ import { readMachine } from './machine.ts';
 import { measureLargeLog } from './large-log.ts';
 import { measureLargeStore } from './large-store.ts';
 import { measureMemory } from './memory.ts';
+import { measurePressure } from './pressure.ts';
 import { runRounds } from './rounds.ts';
 import { operationRows } from './rows.ts';
 import { measureStartUp } from './start-up.ts';
@@ -25,6 +27,8 @@ export interface BenchOptions {
   /** Signatures between two readings of the memory; left out, memory is not measured. */
   readonly memoryStep: number | undefined;
   readonly startUpRuns: number;
+  /** The measured part of each window under pressure; left out, none is put on it. */
+  readonly pressureSeconds: number | undefined;
   /** Entries of the large log; left out, none is made. */
   readonly largeLog: number | undefined;
   /** Keys of the large store; left out, none is made. */
@@ -42,6 +46,7 @@ export interface Report extends Figures {
   readonly targets: readonly TargetLine[];
   readonly startUp?: StartUp;
   readonly memory?: Memory;
+  readonly pressure?: Pressure;
   readonly largeLog?: LargeLog;
   readonly largeStore?: LargeStore;
   /** Answers that were not 2xx, or said no; the figures beside them mean nothing. */
@@ -51,13 +56,14 @@ export interface Report extends Figures {
 /** The parts that are no operation, as `only` may name them. */
 const START_UP = 'start-up';
 const MEMORY = 'memory';
+const PRESSURE = 'pressure';
 const LARGE_LOG = 'large log';
 const LARGE_STORE = 'large store';
 
 /** The names that `only` can pick from. */
-export const partNames: readonly string[] = [...operationRows.map(({ name }) => name), START_UP, MEMORY, LARGE_LOG, LARGE_STORE];
+export const partNames: readonly string[] = [...operationRows.map(({ name }) => name), START_UP, MEMORY, PRESSURE, LARGE_LOG, LARGE_STORE];
 
-export async function runBench({ seconds, rounds, only, memoryStep, startUpRuns, largeLog: entries, largeStore: keys, directory, signal, progress }: BenchOptions): Promise<Report> {
+export async function runBench({ seconds, rounds, only, memoryStep, startUpRuns, pressureSeconds, largeLog: entries, largeStore: keys, directory, signal, progress }: BenchOptions): Promise<Report> {
   const isWanted = (name: string): boolean => only === undefined || name.includes(only);
   const machine = readMachine();
   const date = new Date().toISOString();
@@ -66,6 +72,7 @@ export async function runBench({ seconds, rounds, only, memoryStep, startUpRuns,
   const startUp = isWanted(START_UP) ? await measureStartUp({ runs: startUpRuns, signal, progress }) : undefined;
   const samples: Samples = rows.length === 0 ? new Map() : await runRounds({ rows, rounds, windowMs: seconds * 1000, directory, signal, progress });
   const memory = memoryStep !== undefined && isWanted(MEMORY) ? await measureMemory({ stepOperations: memoryStep, signal, progress }) : undefined;
+  const pressure = pressureSeconds !== undefined && isWanted(PRESSURE) ? await measurePressure({ windowMs: pressureSeconds * 1000, signal, progress }) : undefined;
 
   const largeLog = entries !== undefined && isWanted(LARGE_LOG) ? await measureLargeLog({ entries, directory, signal, progress }) : undefined;
   const largeStore = keys !== undefined && isWanted(LARGE_STORE) ? await measureLargeStore({ keys, windowMs: seconds * 1000, rounds, directory, signal, progress }) : undefined;
@@ -73,9 +80,10 @@ export async function runBench({ seconds, rounds, only, memoryStep, startUpRuns,
   const figures = rows.length === 0 ? { operations: [], raw: [] } : figuresOf(rows, samples);
   return {
     date, machine, options: { seconds, rounds, only }, ...figures,
-    targets: targetLines({ samples, startUp, memory, largeLog, largeStore }),
+    targets: targetLines({ samples, startUp, memory, pressure, largeLog, largeStore }),
     ...(startUp && { startUp }),
     ...(memory && { memory }),
+    ...(pressure && { pressure }),
     ...(largeLog && { largeLog }),
     ...(largeStore && { largeStore }),
     failures: figures.operations.reduce((sum, { failures }) => sum + failures, 0),

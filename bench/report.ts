@@ -2,6 +2,7 @@ import type { Report } from './bench.ts';
 import type { Figure } from './figures.ts';
 import type { LargeLog } from './large-log.ts';
 import type { LargeStore } from './large-store.ts';
+import type { Pressure } from './pressure.ts';
 import type { TargetLine } from './targets.ts';
 import { describeMachine } from './machine.ts';
 
@@ -34,7 +35,7 @@ function howMeasured({ options: { seconds, rounds } }: Report): string {
   return `Windows of ${seconds} s after a warm-up of half that, ${rounds} ${rounds === 1 ? 'round' : 'rounds'}; each figure is the median of the rounds, each ratio the median of the ratios within a round. Load generator and service share the cores.`;
 }
 
-function sectionsOf({ operations, raw, targets, startUp, memory, largeLog, largeStore }: Report): readonly Section[] {
+function sectionsOf({ operations, raw, targets, startUp, memory, pressure, largeLog, largeStore }: Report): readonly Section[] {
   return [
     {
       title: 'Targets',
@@ -54,6 +55,7 @@ function sectionsOf({ operations, raw, targets, startUp, memory, largeLog, large
     { title: 'Start-up', table: [['run', 'ms'], ...(startUp?.runsMs ?? []).map((ms, run) => [run === 0 ? 'first, nothing compiled' : `${run + 1}`, whole(ms)])], notes: [] },
     ...(largeLog === undefined ? [] : [largeLogSection(largeLog)]),
     ...(largeStore === undefined ? [] : [largeStoreSection(largeStore)]),
+    { title: 'Pressure', table: pressureTable(pressure), notes: ['Hybrid signatures; each latency counts from when the request was due, whether a connection was free or not. The generator shares the two cores.'] },
     { title: 'Memory', table: [['signatures', 'RSS MiB'], ...(memory?.points ?? []).map(({ operations, rssMib }) => [whole(operations), whole(rssMib)])], notes: [] },
   ].filter(({ table }) => table.length > 1);
 }
@@ -125,4 +127,23 @@ function whole(value: number): string {
 function short(value: number | undefined): string {
   if (value === undefined) return '';
   return value >= 100 ? whole(value) : value.toFixed(value >= 10 ? 1 : 2);
+}
+
+function pressureTable(pressure: Pressure | undefined): Table {
+  const head = ['what', 'figure'];
+  if (pressure === undefined) return [head];
+  const { capacity, floodAskedPerSecond, floodPerSecond, steadyP99, floodP99, refusalP99, refusalOverSign, aloneP95, besideP95, besideRefusedShare } = pressure;
+  return [
+    head,
+    ['capacity, 64 clients that wait, /s', whole(capacity)],
+    ['p99 at 0.8 of it, ms', short(steadyP99)],
+    ['at 5 times: answered of it, /s', whole(floodAskedPerSecond)],
+    ['at 5 times: signed, /s', whole(floodPerSecond)],
+    ['at 5 times: p99 of a signature, ms', short(floodP99)],
+    ['at 5 times: p99 of a refusal, ms', short(refusalP99)],
+    ['CPU of a refusal / of a signature', short(refusalOverSign)],
+    ['a tenant alone: p95, ms', short(aloneP95)],
+    ['beside a greedy one: p95, ms', short(besideP95)],
+    ['beside a greedy one: refused of its requests, %', short(100 * besideRefusedShare)],
+  ];
 }

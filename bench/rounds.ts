@@ -6,6 +6,7 @@ import type { Worker } from './worker.ts';
 import { startFleet } from './fleet.ts';
 import { launcherFlags } from './launcher.ts';
 import { rawsOf } from './rows.ts';
+import { TENANT } from './service-under-test.ts';
 import { requestBytes, signBody } from './world.ts';
 import { startWorker } from './worker.ts';
 
@@ -111,9 +112,9 @@ async function settle({ load, windowMs }: Bench, { world, service: { host, port,
 /** It is sent what a signature is asked for with. */
 async function measureEcho(bench: Bench, { all: [served] }: Fleet): Promise<void> {
   if (served === undefined) return;
-  const { world, service: { host, token } } = served;
+  const { world, service: { host, tokenFor } } = served;
   const { pid, port } = bench.echo;
-  const requests = [requestBytes({ method: 'POST', path: '/echo', host, port, token, body: signBody(await world.sharedKey('ed25519')) })];
+  const requests = [requestBytes({ method: 'POST', path: '/echo', host, port, token: tokenFor(TENANT), body: signBody(await world.sharedKey('ed25519')) })];
   for (const connections of ECHO_CONNECTIONS) await measureLoad(bench, measurementOf(ECHO, connections), 1, { host, port, connections, requests, serverPid: pid });
 }
 

@@ -16,7 +16,7 @@ const ROOT_KEY_ID = 'bench';
 const SECRET_BYTES = 32;
 const TOKEN_LIFE_MS = 24 * 3_600_000;
 
-/** The one tenant and purpose of the bench. */
+/** The usual tenant and purpose of the bench. */
 export const TENANT = 'core';
 export const PURPOSE = 'bench';
 
@@ -29,7 +29,7 @@ export interface ServiceUnderTest {
   readonly host: string;
   readonly port: number;
   /** Four caveats: scope, tenant, purpose, expires. */
-  readonly token: string;
+  tokenFor(tenant: string): string;
   /** From the spawn to the line that says where it listens. */
   readonly startedInMs: number;
   stop(): Promise<void>;
@@ -73,7 +73,7 @@ export async function startServiceUnderTest({ signal, compileCache, log, linesPa
     const line = await firstLine(child);
     const startedInMs = performance.now() - spawnedAt;
     const url = new URL((JSON.parse(line) as { api_url: string }).api_url);
-    return { pid: child.pid ?? 0, host: url.hostname, port: Number(url.port), token: tokenOf(secret), startedInMs, stop, kill: () => end('SIGKILL') };
+    return { pid: child.pid ?? 0, host: url.hostname, port: Number(url.port), tokenFor: (tenant) => tokenOf(secret, tenant), startedInMs, stop, kill: () => end('SIGKILL') };
   } catch (fault) {
     await stop();
     throw fault;
@@ -84,8 +84,8 @@ function whereTheLogIs(log: StartOptions['log']): readonly string[] {
   return log === undefined ? ['--profile', 'micronode'] : ['--config', log.instance.configPath, '--audit-durability', log.durability, '--pq-verify-mode', 'or'];
 }
 
-function tokenOf(secret: Buffer): string {
-  const caveats = [`scope = ${scopes.join(',')}`, `tenant = ${TENANT}`, `purpose = ${PURPOSE}`, `expires = ${new Date(Date.now() + TOKEN_LIFE_MS).toISOString()}`];
+function tokenOf(secret: Buffer, tenant: string): string {
+  const caveats = [`scope = ${scopes.join(',')}`, `tenant = ${tenant}`, `purpose = ${PURPOSE}`, `expires = ${new Date(Date.now() + TOKEN_LIFE_MS).toISOString()}`];
   return encodeToken(mint(deriveMacaroonKey(secret), `ron1.${ROOT_KEY_ID}.bench.t1`, caveats));
 }
 

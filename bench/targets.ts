@@ -1,6 +1,7 @@
 import type { LargeLog } from './large-log.ts';
 import type { LargeStore } from './large-store.ts';
 import type { Memory } from './memory.ts';
+import type { Pressure } from './pressure.ts';
 import type { Samples } from './rounds.ts';
 import type { StartUp } from './start-up.ts';
 import { byCpu, byRate, p95Of, perSecondOf, ratioOf } from './figures.ts';
@@ -12,6 +13,7 @@ export interface Facts {
   readonly samples: Samples;
   readonly startUp: StartUp | undefined;
   readonly memory: Memory | undefined;
+  readonly pressure: Pressure | undefined;
   readonly largeLog: LargeLog | undefined;
   readonly largeStore: LargeStore | undefined;
 }
@@ -71,6 +73,11 @@ const targets: readonly Target[] = [
   { what: 'start-up: first, nothing compiled', unit: 'ms', figure: ({ startUp }) => startUp?.coldMs, bound: { below: 500 } },
   { what: 'memory: highest RSS', unit: 'MiB', figure: ({ memory }) => memory && highestOf(memory), bound: { below: 256 } },
   { what: 'memory: second half / first half', unit: '', figure: ({ memory }) => memory && growthOf(memory), bound: { below: 1.1 } },
+  { what: 'pressure: p99 at five times the capacity / at 0.8 of it', unit: '', figure: ({ pressure }) => pressure && pressure.floodP99 / pressure.steadyP99, bound: { below: 3 } },
+  { what: 'pressure: p99 of a refusal', unit: 'ms', figure: ({ pressure }) => pressure?.refusalP99, bound: { below: 5 } },
+  { what: 'pressure: processor time of a refusal / of a hybrid signature', unit: '', figure: ({ pressure }) => pressure?.refusalOverSign, bound: { below: 0.1 } },
+  { what: 'pressure: RSS, second half / first half', unit: '', figure: ({ pressure }) => pressure?.rssGrowth, bound: { below: 1.1 } },
+  { what: 'pressure: p95 of a tenant beside a greedy one / alone', unit: '', figure: ({ pressure }) => pressure && pressure.besideP95 / pressure.aloneP95, bound: { below: 2 } },
   { what: 'large log: start-up', unit: 'ms', figure: ({ largeLog }) => largeLog?.startedInMs, bound: { below: 2000 } },
   { what: 'large log: highest RSS / that of one with a tenth of it', unit: '', figure: ({ largeLog }) => largeLog && largeLog.rssMib / largeLog.smallRssMib, bound: { below: 1.1 } },
   { what: 'large store: start-up', unit: 'ms', figure: ({ largeStore }) => largeStore?.startedInMs, bound: { below: 6000 } },

@@ -18,7 +18,9 @@ type Method = 'GET' | 'POST';
 const DIGEST_BYTES = 32;
 const BASE_PATH = '/v1/kms';
 
-export function createWorld({ host, port, token }: ServiceUnderTest): World {
+/** Of the usual tenant, or another one. */
+export function createWorld({ host, port, tokenFor }: ServiceUnderTest, tenant = TENANT): World {
+  const token = tokenFor(tenant);
   const shared = new Map<string, Promise<string>>();
   const world: World = {
     async call(method, path, body) {
@@ -32,7 +34,7 @@ export function createWorld({ host, port, token }: ServiceUnderTest): World {
       return JSON.parse(answer);
     },
     async key(alg) {
-      const { kid, current_version: version } = await world.call('POST', '/keys', { tenant: TENANT, purpose: PURPOSE, alg });
+      const { kid, current_version: version } = await world.call('POST', '/keys', { tenant, purpose: PURPOSE, alg });
       return kid.includes('#') ? kid : `${kid}#v${version}`;
     },
     sharedKey(alg) {

@@ -13,7 +13,7 @@ import { ownRules } from './policy.ts';
 import { LAST_NONCE } from '../ports/key-store.ts';
 import { eventOf, ownCall } from '../service/call.ts';
 import { makeDecide } from '../service/decide.ts';
-import { createInFlight } from '../service/in-flight.ts';
+import { createWorkQueue } from '../service/work-queue.ts';
 import { makeKeyRules } from '../service/key-rules.ts';
 import { makeMakeVersion } from '../service/make-version.ts';
 import { hashOfBody, makeMutate } from '../service/mutate.ts';
@@ -47,7 +47,7 @@ export function offlineChanges({ config, audit: { log }, store, custody, clock, 
   const outcomes = createOutcomes({ audit: log });
   const rules = makeKeyRules(() => ({ allowed: new Set(), evidenceClasses: new Set() }), store);
   const decide = makeDecide(createBuiltinPolicy(() => ownRules(config)));
-  const mutate = makeMutate({ store, log: { audit: log, outcomes }, anchoring: undefined, clock, signing: createInFlight(() => AT_ONCE, {}), requireWritable: () => undefined });
+  const mutate = makeMutate({ store, log: { audit: log, outcomes }, anchoring: undefined, clock, signing: createWorkQueue({ width: AT_ONCE, max: () => Infinity, full: {}, clock }), requireWritable: () => undefined });
   const own: OwnChanges = makeOwnChanges({ store, custody, mutate, make: { version: makeMakeVersion({ custody, clock }), rules, decide }, clock, random });
   const reserve = makeReserveNonces({ store, log: { audit: log, outcomes }, anchoring: undefined, clock, random });
 

@@ -74,7 +74,7 @@ export interface RunningService {
 }
 
 /** Jobs in libuv's pool at once: one for each of its four threads, and one each that waits, so that no thread waits for the event loop. */
-const POOL_WIDTH = 8;
+const POOL_WIDTH = 32;
 const PUBLIC_KEYS_CACHED = 512;
 /** In metrics (DESIGN §11). */
 const TENANTS_NAMED = 1000;

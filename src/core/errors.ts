@@ -86,7 +86,11 @@ export class KmsError extends Error {
 
   constructor(code: ErrorCode, detail: ErrorDetail = {}) {
     const row: ErrorRow = errorTable[code];
+    // Where a refusal comes from is nobody's question, and to write it down costs more than to refuse.
+    const { stackTraceLimit } = Error;
+    Error.stackTraceLimit = 0;
     super(row.message, detail.cause === undefined ? undefined : { cause: detail.cause });
+    Error.stackTraceLimit = stackTraceLimit;
     this.name = 'KmsError';
     this.code = code;
     this.status = detail.status ?? row.statuses[0];

@@ -1,4 +1,5 @@
 import type { FastifyRequest } from 'fastify';
+import type { IncomingMessage } from 'node:http';
 import type { Socket } from 'node:net';
 import { clientCertificateOf } from './tls.ts';
 import { unixPeerOf } from './unix-socket.ts';
@@ -14,8 +15,11 @@ export function bearerOf(request: FastifyRequest): string | undefined {
 
 /** The caller's `X-Corr-ID` when it is a UUID, else the id of the request. */
 export function corrIdOf(request: FastifyRequest): string {
-  const given = request.headers['x-corr-id'];
-  return typeof given === 'string' && UUID.test(given) ? given.toLowerCase() : request.id;
+  return corrIdFrom(request, request.id);
+}
+
+export function corrIdFrom({ headers: { 'x-corr-id': given } }: Pick<IncomingMessage, 'headers'>, requestId: string): string {
+  return typeof given === 'string' && UUID.test(given) ? given.toLowerCase() : requestId;
 }
 
 /** The address of the other end; an IPv4 one as itself where the socket speaks IPv6. */

@@ -13,11 +13,13 @@ import type { Edge, EdgeLimits } from './edge.ts';
 import type { TlsSettings } from './tls.ts';
 import type { Media, Route } from './routes.ts';
 import { createServer } from 'node:http';
+import { createServer as createTlsServer } from 'node:https';
 import Fastify from 'fastify';
 import { KmsError } from '../core/errors.ts';
 import { parseStrictJson } from '../core/strict-json.ts';
 import { bearerOf, corrIdOf, parseQuery, peerOf, wayIn } from './connection.ts';
 import { createUnpack } from './content-encoding.ts';
+import { makeDoor } from './door.ts';
 import { edgeOptions, guardEdge } from './edge.ts';
 import { errorOf } from './errors.ts';
 import { makeOpenapi } from './openapi.ts';
@@ -61,13 +63,12 @@ const ANY_METHOD = ['GET', 'POST', 'PUT', 'PATCH', 'DELETE'] as const;
 /** The API over HTTP. It routes, parses and renders; it decides nothing. */
 export function createHttpServer(deps: HttpDeps): HttpApi {
   const { operations, authenticate, telemetry, random, limits, version, tls } = deps;
-  const http = edgeOptions(limits);
+  const options = { ...edgeOptions(limits), requestTimeout: limits.readTimeoutMs, keepAliveTimeout: limits.idleTimeoutMs };
+  const door = makeDoor({ operations, telemetry, random });
   const app = Fastify({
     bodyLimit: limits.bodyMaxBytes,
-    requestTimeout: limits.readTimeoutMs,
-    keepAliveTimeout: limits.idleTimeoutMs,
     routerOptions: { maxParamLength: PATH_SEGMENT_MAX, querystringParser: parseQuery },
-    ...(tls === undefined ? { http } : { https: { ...http, ...tlsOptions(tls, limits.readTimeoutMs) } }),
+    serverFactory: (handle) => (tls === undefined ? createServer(options, door.before(handle)) : createTlsServer({ ...options, ...tlsOptions(tls, limits.readTimeoutMs) }, door.before(handle))),
     genReqId: () => random.uuidv7(),
     frameworkErrors: (fault, request, reply) => { void refuse(fault, request, reply); },
     clientErrorHandler: (fault, socket) => { void broken.refuse(fault, socket); },
@@ -80,6 +81,7 @@ export function createHttpServer(deps: HttpDeps): HttpApi {
   /** The entry first, then the answer (DESIGN §8); an operation has seen to its own. */
   const refuse = async (fault: unknown, request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> => {
     const refusal = errorOf(fault);
+    door.note(request.raw, refusal, request.caller);
     if (!refusal.isReported) {
       const { id, caller } = request;
       telemetry.refused({ refusal, requestId: id, corrId: corrIdOf(request), peer: peerOf(request) });
@@ -169,7 +171,7 @@ export function createHttpServer(deps: HttpDeps): HttpApi {
     app,
     async another() {
       await app.ready();
-      const server = createServer({ ...http, requestTimeout: limits.readTimeoutMs, keepAliveTimeout: limits.idleTimeoutMs }, app.routing);
+      const server = createServer(options, door.before(app.routing));
       server.on('clientError', (fault, socket) => { void broken.refuse(fault, socket as Socket); });
       dress(server);
       return server;

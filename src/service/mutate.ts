@@ -4,8 +4,8 @@ import type { Clock } from '../ports/clock.ts';
 import type { Committed, KeyStore, OperationRecord } from '../ports/key-store.ts';
 import type { Anchoring } from './anchoring.ts';
 import type { Call, Subject } from './call.ts';
-import type { InFlight } from './in-flight.ts';
 import type { Outcomes } from './outcomes.ts';
+import type { WorkQueue } from './work-queue.ts';
 import { specOf } from '../core/algorithm/table.ts';
 import { canonicalJson } from '../core/canonical-json.ts';
 import { blake3Hex } from '../core/digest.ts';
@@ -42,7 +42,7 @@ export interface MutateDeps {
   readonly log: { readonly audit: AuditLog; readonly outcomes: Outcomes };
   readonly anchoring: Pick<Anchoring, 'afterMutation'> | undefined;
   readonly clock: Clock;
-  readonly signing: InFlight;
+  readonly signing: WorkQueue;
   /** Throws what stands against any change. */
   readonly requireWritable: () => void;
 }
@@ -56,8 +56,8 @@ const FLUSHED = { mustFlush: true };
 export function makeMutate({ store, log: { audit, outcomes }, anchoring, clock, signing, requireWritable }: MutateDeps): Mutate {
   const oneAtATime = makeTurnstile();
 
-  const commit = async <T>(mutation: Mutation<T>, operation: PendingOperation | undefined, intent: number): Promise<Committed> => {
-    const { put, undo } = await signing.run(mutation.change);
+  const commit = async <T>(call: Call, mutation: Mutation<T>, operation: PendingOperation | undefined, intent: number): Promise<Committed> => {
+    const { put, undo } = await signing.run(tenantOf(call), mutation.change);
     try {
       return await store.commit({ put, intent, ...(operation && { operation }) });
     } catch (fault) {
@@ -72,7 +72,7 @@ export function makeMutate({ store, log: { audit, outcomes }, anchoring, clock, 
     const { firstIndex: intent } = await audit.append([eventOf(call, { inputHash, result: 'intent' })], FLUSHED);
     call.isLogged = true;
     // A crash from here on leaves the intent open: start-up holds it against the store and settles it.
-    const { key, generation } = await commit(mutation, operation, intent).catch(async (fault: unknown) => {
+    const { key, generation } = await commit(call, mutation, operation, intent).catch(async (fault: unknown) => {
       const refusal = KmsError.from(fault);
       await outcomes.append(eventOf(call, { inputHash, result: refusal.code, reason: refusal.hint }));
       throw refusal;
@@ -117,6 +117,10 @@ function operationOf<T>({ caller }: Call, { opId, place, body }: Mutation<T>, no
     bodyHash: blake3Hex(canonicalJson(rest)),
     expiresAtMs: nowMs + OPERATION_KEPT_MS,
   };
+}
+
+function tenantOf({ subject, admitted }: Call): string {
+  return subject?.key.tenant ?? admitted?.tenant ?? '';
 }
 
 function subjectOf(key: KeyRecord): Subject {

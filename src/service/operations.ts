@@ -54,6 +54,7 @@ import { makeSign } from './sign.ts';
 import { makeRewrap, makeUnwrap } from './unwrap.ts';
 import { makeRecordVerify, makeVerify } from './verify.ts';
 import { makeTenantQuotas } from './tenant-quotas.ts';
+import { createWorkQueue } from './work-queue.ts';
 import { makeWrap } from './wrap.ts';
 
 /** What the world outside gives the services. */
@@ -95,6 +96,8 @@ export interface OperationsConfig {
   readonly destroyMinAfterMs: number;
 }
 
+/** Of each kind: as much as the pool of threads takes (adapters/crypto/pool-gate.ts), so that what waits waits where tenants take turns. */
+const WORK_WIDTH = 8;
 /** `GET /audit/records` may read a good deal each. */
 const RECORD_SCANS_MAX = 16;
 
@@ -104,8 +107,8 @@ export type Operations = ReturnType<typeof createOperations>;
 export function createOperations({ custody: { custody, publicKeys }, store, rootKeyMove, backups, audit, log, policy, settings, telemetry, system }: World, config: () => OperationsConfig) {
   const { clock, random, clockGuard } = system;
   const rates = createRateLimits({ clock, signPerSecond: () => config().signPerSecond });
-  const signing = createInFlight(() => config().inFlightMax.signing, { hint: 'security.max_inflight_sign operations are in flight', queue: 'sign' });
-  const verifying = createInFlight(() => config().inFlightMax.verifying, { hint: 'security.max_inflight_verify verifications are in flight', queue: 'verify' });
+  const signing = createWorkQueue({ width: WORK_WIDTH, max: () => config().inFlightMax.signing, full: { hint: 'security.max_inflight_sign was reached, and few may wait until the rush is over', queue: 'sign' }, clock });
+  const verifying = createWorkQueue({ width: WORK_WIDTH, max: () => config().inFlightMax.verifying, full: { hint: 'security.max_inflight_verify was reached, and few may wait until the rush is over', queue: 'verify' }, clock });
   const authorise = makeAuthorise({ store, rates });
   const decide = makeDecide(policy);
   const quotas = makeTenantQuotas({ rates, keyCounts: store.keyCounts });

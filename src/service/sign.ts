@@ -7,10 +7,10 @@ import type { PolicyAnswer } from '../ports/policy.ts';
 import type { Authorise } from './authorise.ts';
 import type { ClientCall, Subject } from './call.ts';
 import type { Decide } from './decide.ts';
-import type { InFlight } from './in-flight.ts';
 import type { KeyRules } from './key-rules.ts';
 import type { RateLimits } from './rate-limits.ts';
 import type { TenantQuotas } from './tenant-quotas.ts';
+import type { WorkQueue } from './work-queue.ts';
 import { KmsError } from '../core/errors.ts';
 import { messageOf } from '../core/payload.ts';
 import { resolveHybrid } from '../core/policy/decision.ts';
@@ -35,7 +35,7 @@ export interface SignDeps {
   readonly authorise: Authorise;
   readonly decide: Decide;
   readonly rules: KeyRules;
-  readonly limits: { readonly rates: RateLimits; readonly quotas: TenantQuotas; readonly signing: InFlight };
+  readonly limits: { readonly rates: RateLimits; readonly quotas: TenantQuotas; readonly signing: WorkQueue };
   readonly custody: Custody;
   readonly audit: AuditLog;
 }
@@ -57,7 +57,7 @@ export function makeSign({ authorise, decide, rules, limits, custody, audit }: S
 
     limits.rates.chargeSigning(key.tenant);
     limits.quotas.enter(call, key.tenant, decision.quotas);
-    const signed = await limits.signing.run(() => custody.sign(version, schemes, message, request.context ?? NO_CONTEXT));
+    const signed = await limits.signing.run(key.tenant, () => custody.sign(version, schemes, message, request.context ?? NO_CONTEXT));
     await rules.requireStillUsable(subject);
 
     const { firstIndex } = await audit.append([eventOf(call, { inputHash: digestHex, result: 'ok' })]);

@@ -5,11 +5,11 @@ import type { Custody } from '../ports/custody.ts';
 import type { Authorise } from './authorise.ts';
 import type { ClientCall, Subject } from './call.ts';
 import type { Decide } from './decide.ts';
-import type { InFlight } from './in-flight.ts';
 import type { KeyRules } from './key-rules.ts';
 import type { RenewSpent } from './renew-spent.ts';
 import type { Sealer } from './sealer.ts';
 import type { TenantQuotas } from './tenant-quotas.ts';
+import type { WorkQueue } from './work-queue.ts';
 import { blake3Hex } from '../core/digest.ts';
 import { parseEnvelope, suits } from '../core/envelope/envelope.ts';
 import { KmsError } from '../core/errors.ts';
@@ -41,7 +41,7 @@ export interface UnwrapDeps {
   readonly authorise: Authorise;
   readonly decide: Decide;
   readonly rules: KeyRules;
-  readonly limits: { readonly quotas: TenantQuotas; readonly signing: InFlight };
+  readonly limits: { readonly quotas: TenantQuotas; readonly signing: WorkQueue };
   readonly custody: Custody;
   readonly audit: AuditLog;
 }
@@ -55,7 +55,7 @@ export function makeUnwrap({ authorise, decide, rules, limits: { quotas, signing
     // What is wrapped must be opened whatever its algorithm is thought of by now: a no is heard, a mode is not.
     const decision = await decide(call, subject.key);
     quotas.enter(call, subject.key.tenant, decision.quotas);
-    const plaintext = await signing.run(() => openEnvelope({ rules, custody }, subject, envelope, aad));
+    const plaintext = await signing.run(subject.key.tenant, () => openEnvelope({ rules, custody }, subject, envelope, aad));
     try {
       await rules.requireStillUsable(subject);
       const { firstIndex } = await audit.append([eventOf(call, { inputHash: blake3Hex(wrapped), result: 'ok' })]);
@@ -82,7 +82,7 @@ export function makeRewrap({ authorise, decide, rules, limits: { quotas, signing
     rules.requirePolicy(current, decision, decision.mode);
     quotas.enter(call, current.key.tenant, decision.quotas);
     const to = await renewSpent(call, current, false);
-    const rewrapped = await signing.run(async () => {
+    const rewrapped = await signing.run(to.key.tenant, async () => {
       const plaintext = await openEnvelope({ rules, custody }, from, envelope, aad);
       try {
         return await sealer.seal(to, plaintext, aad, undefined);

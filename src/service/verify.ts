@@ -8,10 +8,10 @@ import type { Telemetry } from '../ports/telemetry.ts';
 import type { Authorise } from './authorise.ts';
 import type { ClientCall, Subject } from './call.ts';
 import type { Decide } from './decide.ts';
-import type { InFlight } from './in-flight.ts';
 import type { Integrity } from './integrity.ts';
 import type { KeyRules } from './key-rules.ts';
 import type { TenantQuotas } from './tenant-quotas.ts';
+import type { WorkQueue } from './work-queue.ts';
 import { specOf } from '../core/algorithm/table.ts';
 import { isSatisfied } from '../core/bundle/modes.ts';
 import { KmsError } from '../core/errors.ts';
@@ -48,7 +48,7 @@ export interface VerifyAnswer {
 export interface VerifyDeps {
   readonly authorise: Authorise;
   readonly decisions: { readonly decide: Decide; readonly rules: KeyRules };
-  readonly limits: { readonly quotas: TenantQuotas; readonly verifying: InFlight };
+  readonly limits: { readonly quotas: TenantQuotas; readonly verifying: WorkQueue };
   readonly publicKeys: PublicKeys;
   readonly record: RecordVerify;
   readonly integrity: Pick<Integrity, 'isWhole'>;
@@ -105,7 +105,7 @@ export function makeVerify({ authorise, decisions: { decide, rules }, limits: { 
     // It is one operation of each tenant, whatever it names of them.
     for (const [tenant, { decision }] of new Map(candidates.map((candidate) => [candidate.key.tenant, candidate]))) quotas.enter(call, tenant, decision.quotas);
 
-    return verifying.run(async () => {
+    return verifying.run(first.key.tenant, async () => {
       const checked: { alg: string; kid: string; ok: boolean }[] = [];
       let satisfied: Candidate | undefined;
       for (const candidate of candidates) {

@@ -5,11 +5,11 @@ import type { Random } from '../ports/random.ts';
 import type { Authorise } from './authorise.ts';
 import type { ClientCall } from './call.ts';
 import type { Decide } from './decide.ts';
-import type { InFlight } from './in-flight.ts';
 import type { KeyRules } from './key-rules.ts';
 import type { RenewSpent } from './renew-spent.ts';
 import type { Sealer } from './sealer.ts';
 import type { TenantQuotas } from './tenant-quotas.ts';
+import type { WorkQueue } from './work-queue.ts';
 import { blake3Hex } from '../core/digest.ts';
 import { KmsError } from '../core/errors.ts';
 import { eventOf } from './call.ts';
@@ -38,7 +38,7 @@ export interface WrapDeps {
   readonly authorise: Authorise;
   readonly decide: Decide;
   readonly rules: KeyRules;
-  readonly limits: { readonly quotas: TenantQuotas; readonly signing: InFlight };
+  readonly limits: { readonly quotas: TenantQuotas; readonly signing: WorkQueue };
   readonly target: { readonly sealer: Sealer; readonly renewSpent: RenewSpent };
   readonly journal: { readonly audit: AuditLog; readonly random: Random };
 }
@@ -60,7 +60,7 @@ export function makeWrap({ authorise, decide, rules, limits: { quotas, signing }
     const plaintext = 'given' in request.plaintext ? request.plaintext.given : random.bytes(request.plaintext.generateBytes);
     const isReturned = 'generateBytes' in request.plaintext && request.returnPlaintext;
     try {
-      const wrapped = await signing.run(() => sealer.seal(subject, plaintext, request.aad, request.nonce));
+      const wrapped = await signing.run(key.tenant, () => sealer.seal(subject, plaintext, request.aad, request.nonce));
       await rules.requireStillUsable(subject);
       const { firstIndex } = await audit.append([eventOf(call, { inputHash: blake3Hex(wrapped), result: 'ok' })]);
       const answer = { kid: subject.version.kid, alg: key.alg, wrapped, audit: { index: firstIndex, opId: call.opId } };

@@ -7,7 +7,7 @@ import { createInmemStore } from '../../src/adapters/store-inmem/store.ts';
 import { systemClock } from '../../src/adapters/system/clock.ts';
 import { KmsError } from '../../src/core/errors.ts';
 import { beginCall } from '../../src/service/call.ts';
-import { createInFlight } from '../../src/service/in-flight.ts';
+import { createWorkQueue } from '../../src/service/work-queue.ts';
 import { makeMutate } from '../../src/service/mutate.ts';
 import { createOutcomes } from '../../src/service/outcomes.ts';
 import { openBreakableLog } from '../harness/breakable-log.ts';
@@ -24,7 +24,7 @@ async function open({ afterMutation = async () => undefined, requireWritable = (
   const before = log.size();
   const store = createInmemStore();
   const outcomes = createOutcomes({ audit: log });
-  const mutate = makeMutate({ store, log: { audit: log, outcomes }, anchoring: { afterMutation }, clock: systemClock, signing: createInFlight(() => 4, {}), requireWritable });
+  const mutate = makeMutate({ store, log: { audit: log, outcomes }, anchoring: { afterMutation }, clock: systemClock, signing: createWorkQueue({ width: 4, max: () => 4, full: {}, clock: systemClock }), requireWritable });
   const entries = () => entriesFrom(log, before);
   return { log, store, mutate, outcomes, entries, results: async () => (await entries()).map(({ result }) => result as string) };
 }
