@@ -112,6 +112,7 @@ export async function startService({ config, reread, log: logLines, version, env
   const metrics = createMetrics({
     ...logMetrics,
     queue_depth: { help: 'Operations in flight.', label: 'queue', read: () => ({ ...operations.queueDepths(), audit: log.waiting() }) },
+    kms_ready: { help: '1 where a condition of /readyz is met.', label: 'condition', read: () => Object.fromEntries(conditions().map(({ name, isMet }) => [name, Number(isMet)])) },
     kms_keys_total: { help: 'Keys there are, destroyed ones too.', labels: ['tenant', 'alg'], read: () => store.keyCounts().entries(TENANTS_NAMED) },
     kms_pq_mode: { help: '1 at the verify mode that is rolled out.', label: 'mode', read: () => Object.fromEntries(verifyModes.map((mode) => [mode, Number(mode === live.current().settings['pq.verify_mode'])])) },
     kms_pq_rollout_percent: { help: 'The share of tenants that the post-quantum stage applies to.', read: () => live.current().settings['pq.rollout_percent'] },
