@@ -52,6 +52,11 @@ export function makeRefuseBroken({ operations, telemetry, random }: RefuseBroken
       if (broken.has(socket)) return;
       broken.add(socket);
       const { answer, before } = latest.get(socket) ?? {};
+      if (answer?.req.complete === false && answer.headersSent) {
+        // It was answered already, before all of it was there; a second answer would be taken for that of another request.
+        socket.destroy();
+        return;
+      }
       // A request that did not come together is what is answered here.
       const last = answer?.req.complete === true ? answer : before;
       if (last !== undefined && !last.closed) await once(last, 'close');

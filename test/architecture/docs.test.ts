@@ -24,6 +24,15 @@ describe('the documents', () => {
     expect(broken).toEqual([]);
   });
 
+  test('every row of the threat model names a test that is there, and every such test has its row', () => {
+    const page = textOf('docs/threat-model.md');
+    const named = [...page.matchAll(/\]\(\.\.\/(test\/threat-model\/\w+\.test\.ts)\): (.*?) \|$/gm)].map(([, file, name]) => `${file} ${name}`);
+    const files = readdirSync(join(ROOT, 'test/threat-model')).map((file) => `test/threat-model/${file}`);
+    const there = files.flatMap((file) => [...textOf(file).matchAll(/^ {2}test\('((?:[^'\\]|\\.)+)'/gm)].map(([, name = '']) => `${file} ${name.replaceAll('\\', '')}`));
+    expect(named.length).toBeGreaterThan(25);
+    expect(named.toSorted()).toEqual(there.toSorted());
+  });
+
   test('every decision is in the list of decisions', () => {
     const adrs = readdirSync(join(ROOT, 'docs/adr')).filter((name) => /^\d/.test(name));
     for (const name of adrs) expect(textOf('docs/adr/README.md')).toContain(`(${name})`);

@@ -48,7 +48,8 @@ export function createMetrics(rows: Readonly<Record<string, NumberRow>>): Metric
   const busy = new Counter({ name: 'busy_rejections_total', help: 'What was refused because so much was there already.', labelNames: ['queue'], registers });
   const events = new Map(Object.entries(eventCounters).map(([event, { name, help }]) => [event, new Counter({ name, help, registers })]));
   for (const [name, row] of Object.entries(rows)) registry.registerMetric(metricOf(name, row));
-  for (const reason of new Set<RejectReason>(Object.values(rejectReasons))) rejects.inc({ reason }, 0);
+  // A body that is too large says which of its caps it met.
+  for (const reason of new Set<RejectReason>([...Object.values(rejectReasons), 'decompress_cap', 'ratio_cap'])) rejects.inc({ reason }, 0);
   authFailures.inc({ service: 'ron-kms' }, 0);
   for (const queue of QUEUES) busy.inc({ queue }, 0);
 
