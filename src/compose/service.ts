@@ -14,6 +14,7 @@ import { createPublicKeyCache } from '../adapters/crypto/public-key-cache.ts';
 import { createPublicKeys } from '../adapters/crypto/public-keys.ts';
 import { createSignaturePrimitives } from '../adapters/crypto/signatures.ts';
 import { systemClock } from '../adapters/system/clock.ts';
+import { isKernelClockSynchronised } from '../adapters/system/kernel-clock.ts';
 import { createLockedMemory } from '../adapters/system/locked-memory.ts';
 import { protectMemory, weaknessesOf } from '../adapters/system/process-guard.ts';
 import { createSystemRandom } from '../adapters/system/random.ts';
@@ -108,7 +109,7 @@ export async function startService({ config, reread, log: logLines, version, env
   });
   const { custody, store } = backend;
   const backups = openBackups({ settings, environment, memory, instance, backend, clock });
-  const clockGuard = createClockGuard({ clock, audit: log, toleranceMs: () => live.current().settings['security.time_skew_tolerance_ms'] });
+  const clockGuard = createClockGuard({ clock, audit: log, toleranceMs: () => live.current().settings['security.time_skew_tolerance_ms'], isKeptRight: () => !live.current().settings['security.clock_sync_required'] || isKernelClockSynchronised() === true });
   const metrics = createMetrics({
     ...logMetrics,
     queue_depth: { help: 'Operations in flight.', label: 'queue', read: () => ({ ...operations.queueDepths(), audit: log.waiting() }) },

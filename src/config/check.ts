@@ -6,7 +6,11 @@ import { ConfigError } from './load.ts';
 /** Settings that fit each on its own and not together: refused at start, with what to change. */
 export function checkConfig(config: Config): void {
   const { settings, profile } = config;
-  for (const { isWrong, say } of profile === 'macronode' ? [...rules, ...macronodeRules] : rules) if (isWrong(settings, config)) throw new ConfigError(profile === undefined ? say(settings) : `profile ${profile}: ${say(settings)}`);
+  const wrong = rules.find(({ isWrong }) => isWrong(settings, config));
+  if (wrong !== undefined) throw new ConfigError(profile === undefined ? wrong.say(settings) : `profile ${profile}: ${wrong.say(settings)}`);
+  // All at once: who makes an instance strong goes through them one by one.
+  const weak = profile === 'macronode' ? macronodeRules.filter(({ isWrong }) => isWrong(settings, config)) : [];
+  if (weak.length > 0) throw new ConfigError(`profile macronode: ${weak.map(({ say }) => say(settings)).join('; ')}`);
 }
 
 /** What is allowed, but weaker than it should be: said at start. */
@@ -151,6 +155,14 @@ const macronodeRules: readonly Rule[] = [
   {
     isWrong: (settings) => settings['audit.anchor'] === 'none',
     say: () => 'audit.anchor = "none" does not notice that the disk was rolled back: set it to "file" or "witness"',
+  },
+  {
+    isWrong: (settings) => settings['security.attest_require'] !== 'required',
+    say: (settings) => `security.attest_require = "${settings['security.attest_require']}" signs without evidence: set it to "required"`,
+  },
+  {
+    isWrong: (settings) => settings['auth.keyset_path'] !== undefined,
+    say: () => 'auth.keyset_path takes the root keys of tokens from a plain file: lend them as auth.keyset_fd or as systemd\'s ron-kms.keyset, or use auth.mode = "introspect"',
   },
   {
     isWrong: (settings) => settings['backends.file.seal'] === 'keyfile',

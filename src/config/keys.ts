@@ -53,6 +53,7 @@ export const configKeys = {
   'security.attest_require': live(row(oneOf(attestRequirements), 'if-available', 'evidence of key residency')),
   'security.sign_rate_limit_rps': live(row(integer(0, 10_000_000), 500, 'signatures per second of this instance; 0 is no limit')),
   'security.time_skew_tolerance_ms': live(row(integer(0, 600_000), 2000, 'how far clocks may be apart')),
+  'security.clock_sync_required': live(row(boolean, false, 'doubt the wall clock while the kernel says that nothing (NTP, PTP) keeps it right')),
   'security.max_inflight_sign': live(row(integer(1, 65_536), 512, 'private-key operations at once')),
   'security.max_inflight_verify': live(row(integer(1, 65_536), 1024, 'verifications at once')),
   'limits.decompress_ratio_cap': live(row(integer(1, 1000), 10, 'how many times larger a compressed body may become, unpacked; never over limits.max_body_bytes')),

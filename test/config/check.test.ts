@@ -85,6 +85,9 @@ describe('settings of the log that do not are refused in one line that says what
     [{ 'audit-durability': 'os' }, /audit\.durability = "os"/],
     [{ 'audit-anchor': 'none' }, /audit\.anchor = "none"/],
     [{ 'backends-file-seal': 'keyfile', 'backends-file-keyfile-path': 'k' }, /leaves the root key in a plain file/],
+    [{ 'security-attest-require': 'never' }, /signs without evidence/],
+    [{ 'auth-keyset-path': 'keys.json' }, /from a plain file/],
+    [{ 'pq-verify-mode': 'or', 'audit-durability': 'os', 'audit-anchor': 'none' }, /pq\.verify_mode.*audit\.durability.*audit\.anchor.*gives no evidence/],
     [{}, /gives no evidence/],
   ])('macronode does not start on %j', (flags, says) => {
     expect(() => check({ profile: 'macronode', flags: { ...asMacronode, ...flags } })).toThrow(says);

@@ -66,7 +66,7 @@ export async function startWired({ watch = (primitives) => primitives, ...logOpt
   const cache = createPublicKeyCache(64);
   const primitives = watch({ signatures: createSignaturePrimitives({ memory, gate: createPoolGate(4), publicKeys: cache }), kems: createKemPrimitives(cache) });
   const audit = await openBreakableLog({ clock, ...logOptions });
-  const guard = createClockGuard({ clock, audit, toleranceMs: () => 2000 });
+  const guard = createClockGuard({ clock, audit, toleranceMs: () => 2000, isKeptRight: () => true });
   const metrics = createMetrics({});
   const telemetry = createTelemetry({ metrics, log: createLogLines({ write: (line) => { log += line; } }), redactLevel: () => 'none' });
   const integrity = createIntegrity({ log: audit, telemetry });

@@ -5,12 +5,33 @@ const START_MS = 1_700_000_000_000;
 let steppedMs = 0;
 let ns = 0n;
 let lastEntryMs = 0;
-beforeEach(() => { steppedMs = 0; ns = 0n; lastEntryMs = 0; });
+let isKeptRight = true;
+beforeEach(() => { steppedMs = 0; ns = 0n; lastEntryMs = 0; isKeptRight = true; });
 
 const pass = (seconds: number): void => { ns += BigInt(seconds) * 1_000_000_000n; };
 const guardOf = () => createClockGuard({
   clock: { wallMs: () => START_MS + steppedMs + Number(ns / 1_000_000n), monotonicNs: () => ns },
-  audit: { lastEntryMs: () => lastEntryMs }, toleranceMs: () => 2000,
+  audit: { lastEntryMs: () => lastEntryMs }, toleranceMs: () => 2000, isKeptRight: () => isKeptRight,
+});
+
+test('a clock that nothing keeps right any more is doubted, until it is kept right for 30 s or accepted', () => {
+  const guard = guardOf();
+  isKeptRight = false;
+  guard.check();
+  expect(() => guard.require()).toThrow('doubted');
+  isKeptRight = true;
+  pass(29);
+  guard.check();
+  expect(guard.isTrusted()).toBe(false);
+  pass(2);
+  guard.check();
+  expect(guard.isTrusted()).toBe(true);
+  isKeptRight = false;
+  guard.check();
+  guard.accept();
+  pass(1);
+  guard.check();
+  expect(guard.isTrusted()).toBe(true);
 });
 
 describe('accepting the clock', () => {
