@@ -88,16 +88,17 @@ export function createWorkQueue({ width, max, full, clock }: WorkQueueConfig): W
     return isIn;
   };
 
-  const takeNext = (): void => {
-    const [first] = lines;
-    if (first === undefined) return;
-    const [tenant, line] = first;
-    const next = line.shift();
-    // Behind the others, if there is more.
-    lines.delete(tenant);
-    if (line.length > 0) lines.set(tenant, line);
-    running++;
-    next?.enter();
+  /** Lets in who waits, line by line, as long as there is room. */
+  const fill = (): void => {
+    for (const [tenant, line] of lines) {
+      if (running >= widthAt(clock.monotonicNs())) return;
+      const next = line.shift();
+      // Behind the others, if there is more; the loop comes by there again.
+      lines.delete(tenant);
+      if (line.length > 0) lines.set(tenant, line);
+      running++;
+      next?.enter();
+    }
   };
 
   const perform = async <T>(work: () => Promise<T>, cost: number): Promise<T> => {
@@ -107,7 +108,7 @@ export function createWorkQueue({ width, max, full, clock }: WorkQueueConfig): W
       running--;
       depth -= cost;
       rate.count();
-      if (lines.size > 0 && running < widthAt(clock.monotonicNs())) takeNext();
+      fill();
     }
   };
 
@@ -115,7 +116,7 @@ export function createWorkQueue({ width, max, full, clock }: WorkQueueConfig): W
     async run(tenant, work, cost = 1) {
       if (!isLetIn(tenant, cost)) throw new KmsError('Backpressure', full);
       depth += cost;
-      if (running < width || running < widthAt(clock.monotonicNs())) {
+      if (lines.size === 0 && running < width) {
         running++;
         return perform(work, cost);
       }
@@ -124,6 +125,8 @@ export function createWorkQueue({ width, max, full, clock }: WorkQueueConfig): W
       const line = lines.get(tenant);
       if (line === undefined) lines.set(tenant, [waiting]);
       else line.push(waiting);
+      // Never before those who came earlier, also where there is more room all at once.
+      fill();
       await turn;
       return perform(work, cost);
     },

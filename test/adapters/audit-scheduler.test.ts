@@ -1,7 +1,7 @@
-import type { Scheduler } from 'fast-check';
 import { assert, asyncProperty, integer, nat, record, scheduler, uniqueArray } from 'fast-check';
 import { expect, test } from 'vitest';
 import { eventOf } from '../contract/audit-log.ts';
+import { driven } from '../harness/driven.ts';
 import { entriesFrom } from '../harness/entries.ts';
 import { createFaultyFiles, systemFault } from '../harness/faulty-files.ts';
 import { createTestSigner } from '../harness/log-signer.ts';
@@ -11,18 +11,6 @@ import { checkImage, newDisk, openSimulated } from '../harness/simulated-log.ts'
 const WRITERS = 64;
 const signer = createTestSigner();
 const kidOf = (writer: number): string => `core/audit/ed25519/01890000-0000-7000-8000-00000000000${writer % 5}#v${1 + (writer % 2)}`;
-
-/** Lets the scheduler choose which of the calls that wait returns next, until the work is done. */
-async function driven<T>(order: Scheduler, work: Promise<T>): Promise<T> {
-  const is = { over: false };
-  const ended = work.finally(() => { is.over = true; });
-  ended.catch(() => undefined);
-  while (!is.over) {
-    if (order.count() > 0) await order.waitNext(1);
-    await new Promise(setImmediate);
-  }
-  return ended;
-}
 
 const run = record({
   order: scheduler(),

@@ -71,6 +71,8 @@ test('in a flood each answer is a signature or a refusal, every signature is in 
 
   expect(await numberOf(/busy_rejections_total\{queue="sign"\} (\d+)/)).toBe(refused.length);
   expect(await numberOf(/kms_reject_total\{reason="backpressure"\} (\d+)/)).toBe(refused.length);
+  // Most of them at the door: they never became an operation.
+  expect(await numberOf(/kms_ops_total\{op="sign",alg="[^"]*",result="Backpressure"\} (\d+)/)).toBeLessThan(refused.length / 2);
 });
 
 test('a tenant that asks for little is served while another floods', { timeout: 60_000 }, async () => {

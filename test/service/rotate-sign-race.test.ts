@@ -5,6 +5,7 @@ import { array, assert, asyncProperty, constantFrom, scheduler } from 'fast-chec
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { parseKid } from '../../src/core/key/kid.ts';
 import { callerOf } from '../harness/caller.ts';
+import { driven } from '../harness/driven.ts';
 import { entriesFrom } from '../harness/entries.ts';
 import { createKey } from '../harness/service.ts';
 import { startWired } from '../harness/wired.ts';
@@ -31,17 +32,6 @@ beforeAll(async () => {
   wired.audit.append = (events, options) => inTurn('entry', append(events, options));
 });
 afterAll(() => wired.stop());
-
-async function driven<T>(order: Scheduler, work: Promise<T>): Promise<T> {
-  const is = { over: false };
-  const ended = work.finally(() => { is.over = true; });
-  ended.catch(() => undefined);
-  while (!is.over) {
-    if (order.count() > 0) await order.waitNext(1);
-    await new Promise(setImmediate);
-  }
-  return ended;
-}
 
 const DIGEST = 'ab'.repeat(32);
 const versionOf = (kid: string): number => Number(kid.split('#v')[1]);

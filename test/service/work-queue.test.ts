@@ -11,14 +11,19 @@ function open({ width = 8, max = 512 } = {}) {
   const queue = createWorkQueue({ width, max: () => max, full: { hint: 'full', queue: 'sign' }, clock: { monotonicNs: () => nowNs } });
   const running: { readonly tenant: string; readonly done: () => void }[] = [];
   const started: string[] = [];
+  /** The numbers of what was asked, in the order of its start, by tenant. */
+  const orders = new Map<string, number[]>();
+  let asked = 0;
   const counts = { done: 0, refused: 0 };
   const refused: string[] = [];
   return {
-    queue, running, started, counts, refused,
+    queue, running, started, orders, counts, refused,
     pass: (ms: number) => { nowNs += BigInt(ms) * MS; },
     ask(tenant: string, cost?: number): void {
+      const number = asked++;
       queue.run(tenant, () => {
         started.push(tenant);
+        orders.set(tenant, [...(orders.get(tenant) ?? []), number]);
         return new Promise<void>((resolve) => { running.push({ tenant, done: resolve }); });
       }, cost).then(() => { counts.done++; }, () => {
         counts.refused++;
@@ -79,6 +84,35 @@ describe('work with keys', () => {
     expect(refused).not.toContain('modest');
   });
 
+  test('half full for long is a rush too; half full for a moment, as by a batch, is none', async () => {
+    const { queue, ask, work, pass, refused } = open();
+    for (let i = 0; i < 400; i++) ask('a');
+    await turn();
+    await work(100);
+    ask('a');
+    await turn();
+    expect(refused).toEqual([]);
+    pass(201);
+    ask('a');
+    await turn();
+    expect(refused.length).toBeGreaterThan(200);
+    expect(queue.depth()).toBeLessThan(4 * 8 + 30);
+  });
+
+  test('a rush makes more room, and who waited takes it before those who come now', async () => {
+    const { ask, work, started } = open();
+    for (let i = 0; i < 500; i++) ask('greedy');
+    await turn();
+    await work(300);
+    ask('modest');
+    for (let i = 0; i < 400; i++) ask('greedy');
+    await turn();
+    const before = started.length;
+    await work(2);
+    expect(started.includes('modest')).toBe(true);
+    expect(started.slice(0, before).filter((tenant) => tenant === 'modest')).toEqual(['modest']);
+  });
+
   test('when it was not full for a second, all may wait again', async () => {
     const { queue, ask, work, pass, refused } = open();
     for (let i = 0; i < 500; i++) ask('a');
@@ -113,7 +147,7 @@ describe('work with keys', () => {
       fc.record({ finish: fc.integer({ min: 1, max: 40 }) }), fc.record({ pass: fc.integer({ min: 1, max: 1500 }) }),
     );
     await fc.assert(fc.asyncProperty(fc.array(step, { maxLength: 40 }), async (steps) => {
-      const { queue, ask, finish, pass, running, counts, started } = open({ width: 3, max: 30 });
+      const { queue, ask, finish, pass, running, counts, started, orders } = open({ width: 3, max: 30 });
       let asked = 0;
       for (const one of steps) {
         if ('ask' in one) {
@@ -136,6 +170,7 @@ describe('work with keys', () => {
       expect(queue.depth()).toBe(0);
       expect(counts.done + counts.refused).toBe(asked);
       expect(started.length).toBe(counts.done);
+      for (const order of orders.values()) expect(order).toEqual(order.toSorted((a, b) => a - b));
     }), { numRuns: 60 });
   });
 });

@@ -11,10 +11,10 @@ export interface PostLimits {
  * Asks another service: one JSON object there, one back. Throws on anything but a 200 with an object in time: redirects lead
  * elsewhere than the operator said, and a field that stands twice may be read differently by whoever checks it.
  */
-export async function postJson(url: string, body: string, { deadlineMs, answerBytesMax }: PostLimits, headers: Readonly<Record<string, string>> = {}): Promise<object> {
+export async function postJson(url: string, body: string, { deadlineMs, answerBytesMax }: PostLimits): Promise<object> {
   const response = await connect(url, {
     method: 'POST',
-    headers: { 'content-type': 'application/json', accept: 'application/json', ...headers },
+    headers: { 'content-type': 'application/json', accept: 'application/json' },
     body,
     redirect: 'error',
     signal: AbortSignal.timeout(deadlineMs),
