@@ -74,7 +74,7 @@ export interface RunningService {
   stop(): Promise<void>;
 }
 
-/** Jobs in libuv's pool at once: one for each of its four threads, and one each that waits, so that no thread waits for the event loop. */
+/** Jobs in libuv's pool at once, at most: as many as run in a rush. Otherwise the queues before it let in fewer (service/operations.ts). */
 const POOL_WIDTH = 32;
 const PUBLIC_KEYS_CACHED = 512;
 /** In metrics (DESIGN §11). */

@@ -96,7 +96,10 @@ export interface OperationsConfig {
   readonly destroyMinAfterMs: number;
 }
 
-/** Of each kind: as much as the pool of threads takes (adapters/crypto/pool-gate.ts), so that what waits waits where tenants take turns. */
+/**
+ * Of each kind: one for each of the pool's four threads, and one each that waits, so that no thread waits for the event loop and
+ * file flushes, which share the pool, not behind many signatures. What waits waits where tenants take turns.
+ */
 const WORK_WIDTH = 8;
 /** `GET /audit/records` may read a good deal each. */
 const RECORD_SCANS_MAX = 16;
