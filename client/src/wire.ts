@@ -391,6 +391,7 @@ export interface VerifyAnswer {
     /** true while log, anchor or key store are at odds: the answer is only as good as the records */
     degraded?: boolean;
   };
+  /** there while the backend that holds the keys is out: how old what is known of them is */
   cache_age_ms?: number;
 }
 export interface VerifyBatchAnswer {

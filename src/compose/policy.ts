@@ -20,7 +20,7 @@ export function openPolicy({ live, clock, random, telemetry }: PolicyDeps): Http
   const builtin = createBuiltinPolicy(live.derived(ownRules));
   const http = createHttpPolicy({
     own: builtin.own, clock, telemetry,
-    chance: () => random.bytes(4).readUInt32BE() / 2 ** 32,
+    chance: random.chance,
     config: live.derived(({ settings }) => ({ url: settings['policy.url'] ?? '', deadlineMs: settings['policy.deadline'], cacheTtlMs: settings['policy.cache_ttl'] })),
   });
   const isAsked = (): boolean => live.current().settings['policy.mode'] === 'http';

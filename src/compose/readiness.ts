@@ -1,10 +1,10 @@
 import type { Log } from '../adapters/audit-log/log.ts';
 import type { Config } from '../config/load.ts';
 import type { Condition } from '../http/operator-server.ts';
-import type { Custody } from '../ports/custody.ts';
 import type { KeyStore } from '../ports/key-store.ts';
 import type { Anchoring } from '../service/anchoring.ts';
 import type { ClockGuard } from '../service/clock-guard.ts';
+import type { GuardedCustody } from '../service/custody-guard.ts';
 import type { Integrity } from '../service/integrity.ts';
 import type { Auth } from './auth.ts';
 
@@ -14,7 +14,7 @@ interface ReadinessDeps {
   readonly settings: () => Config['settings'];
   readonly isListening: () => boolean;
   readonly isRngHealthy: () => boolean;
-  readonly backend: readonly (Pick<Custody, 'isReady'> | Pick<KeyStore, 'isReady'>)[];
+  readonly backend: { readonly custody: Pick<GuardedCustody, 'isReady' | 'outForMs'>; readonly store: Pick<KeyStore, 'isReady'> };
   readonly log: Log;
   readonly anchoring: Pick<Anchoring, 'isReachable'> | undefined;
   readonly integrity: Integrity;
@@ -28,7 +28,7 @@ export function makeReadiness({ reloadFault, settings, isListening, isRngHealthy
   return () => [
     { name: 'config_loaded', isMet: reloadFault() === undefined, missing: reloadFault() },
     { name: 'listener_bound', isMet: isListening() },
-    { name: 'backend_ready', isMet: backend.every((part) => part.isReady()) && integrity.faultOf('store') === undefined, missing: integrity.faultOf('store') },
+    { name: 'backend_ready', isMet: backend.custody.isReady() && backend.store.isReady() && integrity.faultOf('store') === undefined, missing: integrity.faultOf('store') ?? outOf(backend) },
     { name: 'attestation_ready', isMet: settings()['security.attest_require'] !== 'required', missing: 'security.attest_require is required, and this custody gives no evidence' },
     { name: 'audit_ready', isMet: log.isReady() && isAnchored(), missing: integrity.faultOf('log') ?? integrity.faultOf('anchor') ?? (log.isReady() ? 'the anchor cannot be reached' : 'entries cannot be written') },
     { name: 'checkpoint_recent', isMet: log.isCheckpointRecent() },
@@ -36,4 +36,10 @@ export function makeReadiness({ reloadFault, settings, isListening, isRngHealthy
     { name: 'clock_ok', isMet: clockGuard.isTrusted() },
     { name: 'auth_ready', isMet: auth.capabilities.isReady(), missing: auth.missing },
   ];
+}
+
+function outOf({ custody, store }: ReadinessDeps['backend']): string | undefined {
+  const outForMs = custody.outForMs();
+  if (outForMs !== undefined) return `what holds the keys has not answered for ${Math.round(outForMs / 1000)} s; verify goes on from known public keys`;
+  return store.isReady() ? undefined : 'the key store takes no changes';
 }

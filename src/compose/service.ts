@@ -4,6 +4,7 @@ import type { Secret } from '../core/secret.ts';
 import type { Telemetry } from '../ports/telemetry.ts';
 import type { Listeners } from './listeners.ts';
 import type { PassphraseTerminal } from './open-instance.ts';
+import type { GuardedCustody } from '../service/custody-guard.ts';
 import type { TokenLimits } from '../service/authenticate.ts';
 import type { OperationsConfig } from '../service/operations.ts';
 import type { LockedMemory } from '../adapters/system/locked-memory.ts';
@@ -29,6 +30,7 @@ import { createHttpServer } from '../http/server.ts';
 import { createOperatorServer } from '../http/operator-server.ts';
 import { makeAuthenticate } from '../service/authenticate.ts';
 import { createClockGuard } from '../service/clock-guard.ts';
+import { guardCustody } from '../service/custody-guard.ts';
 import { createIntegrity } from '../service/integrity.ts';
 import { createOperations } from '../service/operations.ts';
 import { makeLogKeyKeeping } from '../service/log-keeping.ts';
@@ -107,7 +109,7 @@ export async function startService({ config, reread, log: logLines, version, env
     await log.stop().catch(() => undefined);
     throw fault;
   });
-  const { custody, store } = backend;
+  const { store } = backend;
   const backups = openBackups({ settings, environment, memory, instance, backend, clock });
   const clockGuard = createClockGuard({ clock, audit: log, toleranceMs: () => live.current().settings['security.time_skew_tolerance_ms'], isKeptRight: () => !live.current().settings['security.clock_sync_required'] || isKernelClockSynchronised() === true });
   const metrics = createMetrics({
@@ -115,10 +117,14 @@ export async function startService({ config, reread, log: logLines, version, env
     queue_depth: { help: 'Operations in flight.', label: 'queue', read: () => ({ ...operations.queueDepths(), audit: log.waiting() }) },
     kms_ready: { help: '1 where a condition of /readyz is met.', label: 'condition', read: () => Object.fromEntries(conditions().map(({ name, isMet }) => [name, Number(isMet)])) },
     kms_keys_total: { help: 'Keys there are, destroyed ones too.', labels: ['tenant', 'alg'], read: () => store.keyCounts().entries(TENANTS_NAMED) },
+    kms_backend_sessions: { help: 'Sessions with the backend that holds the keys, by what they do.', labels: ['backend', 'state'], read: () => sessionsOf(settings['service.backend'], custody) },
+    kms_backend_reconnects_total: { help: 'How often the backend came back.', isCounter: true, label: 'backend', read: () => ({ [settings['service.backend']]: custody.reconnects() }) },
+    verify_cache_age_ms: { help: 'How old the public keys are that verify goes on with while the backend is out; 0 while it is not.', read: () => custody.outForMs() ?? 0 },
     kms_pq_mode: { help: '1 at the verify mode that is rolled out.', label: 'mode', read: () => Object.fromEntries(verifyModes.map((mode) => [mode, Number(mode === live.current().settings['pq.verify_mode'])])) },
     kms_pq_rollout_percent: { help: 'The share of tenants that the post-quantum stage applies to.', read: () => live.current().settings['pq.rollout_percent'] },
   });
-  const telemetry = createTelemetry({ metrics, log: logLines, redactLevel: () => live.current().settings['observability.redact_level'] });
+  const telemetry = createTelemetry({ metrics, log: logLines, backend: settings['service.backend'], redactLevel: () => live.current().settings['observability.redact_level'] });
+  const custody = guardCustody({ custody: backend.custody, clock, chance: random.chance, telemetry });
   const integrity = createIntegrity({ log, telemetry });
   if (anchorFault !== undefined) integrity.fail('anchor', anchorFault);
   const anchoring = openAnchoring({ settings, log, anchor, clock, random, telemetry, integrity });
@@ -151,7 +157,7 @@ export async function startService({ config, reread, log: logLines, version, env
   let listeners: Listeners | undefined;
   const conditions = makeReadiness({
     settings: () => live.current().settings, reloadFault: operations.reloadFault, log, anchoring, integrity, clockGuard, auth,
-    backend: [custody, store], isListening: () => listeners?.isOpen() === true, isRngHealthy: () => isRngHealthy,
+    backend: { custody, store }, isListening: () => listeners?.isOpen() === true, isRngHealthy: () => isRngHealthy,
   });
   const operator = createOperatorServer({ conditions, degraded: () => [...degraded, ...(tls?.weaknesses() ?? []), ...(policy.isReachable() ? [] : ['policy.url gives no answer: all but verify and reads is refused until it does'])], metrics: metrics.render, version: () => ({ ...version, config_version: live.version() }) });
 
@@ -170,6 +176,7 @@ export async function startService({ config, reread, log: logLines, version, env
     for (const why of takeWriteFaults()) telemetry.event('error', 'audit_write_failed', { why });
     for (const why of backend.takeWriteFaults()) telemetry.event('error', 'store_write_failed', { why });
     await backend.tick();
+    await custody.tick();
     const found = store.integrity();
     if (found !== undefined) integrity.fail('store', found.what);
     await auth.refresh();
@@ -219,7 +226,13 @@ function operationsConfig({ settings }: Config): OperationsConfig {
     signPerSecond: settings['security.sign_rate_limit_rps'],
     inFlightMax: { signing: settings['security.max_inflight_sign'], verifying: settings['security.max_inflight_verify'] },
     destroyMinAfterMs: settings['keys.destroy_min_after'],
+    verifyCacheTtlMs: settings['audit.verify_cache_ttl_ms'],
   };
+}
+
+/** The keys of this version's backends are in this process: it has sessions while it is at work. */
+function sessionsOf(backend: string, custody: GuardedCustody): readonly (readonly [readonly string[], number])[] {
+  return [[[backend, 'busy'], custody.busy()], [[backend, 'lost'], Number(!custody.isReady())]];
 }
 
 /** Runs the work again and again, one after the other; the one that runs is waited for at the stop. */

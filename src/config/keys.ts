@@ -73,6 +73,7 @@ export const configKeys = {
   'audit.key_rotation': row(duration, 90 * 86_400_000, 'how old the keys that sign the log become'),
   'audit.key_overlap': row(duration, 30 * 86_400_000, 'how long the keys before them sign on'),
   'audit.memory_max': row(size, 64 * 1024 ** 2, 'how much of the log is kept in RAM under amnesia'),
+  'audit.verify_cache_ttl_ms': live(row(integer(0, 86_400_000), 300_000, 'how long a verify goes on with the public keys it knows while the backend is out')),
   'auth.mode': row(oneOf(['keyset', 'introspect']), 'keyset', 'who vouches for tokens'),
   'auth.keyset_path': optional(string, 'file with the root keys lent to this service, mode 0600'),
   'auth.keyset_fd': optional(integer(3, 1023), 'file descriptor with the key set, read once at start'),

@@ -27,8 +27,15 @@ export function renderSign({ kid, digestHex, signatures, audit }: SignAnswer): w
   };
 }
 
-export function renderVerify({ ok, mode, checked, isDegraded }: VerifyAnswer): wire.Wire<typeof wire.VerifyAnswer> {
-  return { ok, details: { mode, checked: [...checked], ...(isDegraded && { degraded: true }) } };
+export function renderVerify({ ok, mode, checked, isDegraded, cacheAgeMs }: VerifyAnswer): wire.Wire<typeof wire.VerifyAnswer> {
+  return { ok, details: { mode, checked: [...checked], ...(isDegraded && { degraded: true }) }, ...(cacheAgeMs !== undefined && { cache_age_ms: cacheAgeMs }) };
+}
+
+/** `X-KMS-Cache-Age`, in milliseconds as in the body: of a batch, that of its oldest answer. */
+export function cacheAgeOf(answer: { readonly cache_age_ms?: number } | { readonly items?: readonly { readonly cache_age_ms?: number }[] }): Readonly<Record<string, string>> {
+  const answers = 'items' in answer ? (answer.items ?? []) : [answer as { readonly cache_age_ms?: number }];
+  const ages = answers.flatMap(({ cache_age_ms: ageMs }) => ageMs ?? []);
+  return ages.length === 0 ? {} : { 'x-kms-cache-age': String(Math.max(...ages)) };
 }
 
 export function renderWrap({ kid, alg, wrapped, plaintext, audit }: WrapAnswer) {

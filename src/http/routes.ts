@@ -6,7 +6,7 @@ import type { Operations } from '../service/operations.ts';
 import type { Wire } from './schemas.ts';
 import { KmsError } from '../core/errors.ts';
 import { parseChange, parseCreate, parseDestroy, parseList, parsePatch, parsePathKid, parseRecords, parseRewrap, parseSign, parseTile, parseUnwrap, parseVerify, parseWrap } from './parse.ts';
-import { renderAcceptClock, renderAuditKeys, renderBackup, renderBackupState, renderBatch, renderList, renderLogKeys, renderRecords, renderRekey, renderRekeyState, renderReload, renderRewrap, renderSign, renderUnwrap, renderVerify, renderWrap } from './render.ts';
+import { cacheAgeOf, renderAcceptClock, renderAuditKeys, renderBackup, renderBackupState, renderBatch, renderList, renderLogKeys, renderRecords, renderRekey, renderRekeyState, renderReload, renderRewrap, renderSign, renderUnwrap, renderVerify, renderWrap } from './render.ts';
 import * as schemas from './schemas.ts';
 
 export interface Route {
@@ -23,6 +23,8 @@ export interface Route {
   readonly answer: TSchema | Media;
   /** What the log calls it, also when it is refused before it is an operation; reads are no entries. */
   readonly op?: Op;
+  /** What the answer says in its head as well. */
+  readonly headersOf?: (answer: object) => Readonly<Record<string, string>>;
   /** Answers the same whatever the method. */
   readonly isOfAnyMethod: boolean;
   /** The answer; text or bytes where it is not JSON. */
@@ -63,11 +65,11 @@ export function makeRoutes(operations: Operations): readonly Route[] {
     ofKid('POST', '/keys/{kid}/destroy', 'destroy', 'Schedule a key or one version for destruction', schemas.DestroyBody, schemas.Key, (caller, kid, body) => operations.move(caller, 'destroy', parseDestroy(kid, body))),
     ofKid('POST', '/keys/{kid}/restore', 'restore', 'Undo a scheduled destruction', schemas.OpIdBody, schemas.Key, (caller, kid, body) => operations.move(caller, 'restore', parseDestroy(kid, body))),
     route('POST', '/sign', 'sign', 'Sign', schemas.SignBody, schemas.SignAnswer, async (caller, body) => renderSign(await operations.sign(caller, body.op_id, parseSign(body)))),
-    route('POST', '/verify', 'verify', 'Verify', schemas.VerifyBody, schemas.VerifyAnswer, async (caller, body) => renderVerify(await operations.verify(caller, parseVerify(body)))),
+    { ...route('POST', '/verify', 'verify', 'Verify', schemas.VerifyBody, schemas.VerifyAnswer, async (caller, body) => renderVerify(await operations.verify(caller, parseVerify(body)))), headersOf: cacheAgeOf },
     route('POST', '/sign/batch', 'sign', 'Sign up to 256 payloads', schemas.SignBatchBody, schemas.SignBatchAnswer, async (caller, { items }) =>
       renderBatch(await operations.signBatch(caller, items.map((item) => ({ opId: item.op_id, parse: () => parseSign(item) }))), caller.requestId, renderSign)),
-    route('POST', '/verify/batch', 'verify', 'Verify up to 256 bundles', schemas.VerifyBatchBody, schemas.VerifyBatchAnswer, async (caller, { items }) =>
-      renderBatch(await operations.verifyBatch(caller, items.map((item) => ({ opId: undefined, parse: () => parseVerify(item) }))), caller.requestId, renderVerify)),
+    { ...route('POST', '/verify/batch', 'verify', 'Verify up to 256 bundles', schemas.VerifyBatchBody, schemas.VerifyBatchAnswer, async (caller, { items }) =>
+      renderBatch(await operations.verifyBatch(caller, items.map((item) => ({ opId: undefined, parse: () => parseVerify(item) }))), caller.requestId, renderVerify)), headersOf: cacheAgeOf },
     route('POST', '/wrap', 'wrap', 'Wrap a data key', schemas.WrapBody, schemas.WrapAnswer, async (caller, body) => renderWrap(await operations.wrap(caller, body.op_id, parseWrap(body)))),
     route('POST', '/unwrap', 'unwrap', 'Unwrap a data key', schemas.UnwrapBody, schemas.UnwrapAnswer, async (caller, body) => renderUnwrap(await operations.unwrap(caller, parseUnwrap(body)))),
     route('POST', '/rewrap', 'rewrap', 'Wrap to the current version, unseen', schemas.RewrapBody, schemas.RewrapAnswer, async (caller, body) => renderRewrap(await operations.rewrap(caller, parseRewrap(body)))),

@@ -140,7 +140,7 @@ export const VerifyAnswer = Type.Object({
     checked: Type.Array(Type.Object({ alg: Type.String(), kid: KidText, ok: Type.Boolean() }, closed)),
     degraded: Type.Optional(Type.Boolean({ description: 'true while log, anchor or key store are at odds: the answer is only as good as the records' })),
   }, closed),
-  cache_age_ms: Type.Optional(Type.Integer({ minimum: 0 })),
+  cache_age_ms: Type.Optional(Type.Integer({ minimum: 0, description: 'there while the backend that holds the keys is out: how old what is known of them is' })),
 }, closed);
 
 export const ErrorItem = Type.Object({

@@ -157,10 +157,7 @@ export function createHttpServer(deps: HttpDeps): HttpApi {
         schema: { ...(route.body && { body: route.body }), ...(route.params && { params: route.params }), querystring: route.query ?? NoQuery },
         ...(route.op && { config: { op: route.op } }),
         onRequest: authenticated,
-        handler: isMedia(route.answer) ? mediaHandler(route, route.answer) : async (request, reply) => {
-          reply.code(route.status);
-          return route.handle(callerOf(request), request);
-        },
+        handler: isMedia(route.answer) ? mediaHandler(route, route.answer) : jsonHandler(route),
       });
     }
   }
@@ -197,8 +194,22 @@ function callerOf({ caller }: FastifyRequest): Caller {
   return caller;
 }
 
+type Handler = (request: FastifyRequest<{ Params: Record<string, string> }>, reply: FastifyReply) => Promise<object | string>;
+
+function jsonHandler({ status, handle, headersOf }: Route): Handler {
+  if (headersOf === undefined) return async (request, reply) => {
+    reply.code(status);
+    return handle(callerOf(request), request);
+  };
+  return async (request, reply) => {
+    const answer = await handle(callerOf(request), request);
+    reply.code(status).headers(headersOf(answer as object));
+    return answer;
+  };
+}
+
 /** Says what the answer is once there is one: a refusal is JSON as ever. */
-function mediaHandler(route: Route, { contentType, isImmutable }: Media): (request: FastifyRequest<{ Params: Record<string, string> }>, reply: FastifyReply) => Promise<object | string> {
+function mediaHandler(route: Route, { contentType, isImmutable }: Media): Handler {
   return async (request, reply) => {
     const answer = await route.handle(callerOf(request), request);
     reply.code(route.status).header('content-type', contentType);

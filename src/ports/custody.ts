@@ -12,9 +12,14 @@ interface GeneratedKey {
   readonly seal?: (generation: number) => Buffer;
 }
 
+/** The backend as a whole does not work now: nothing about this key or call. Its message says why, for the log. */
+export class BackendGone extends Error {
+  override readonly name = 'BackendGone';
+}
+
 /**
- * Who holds the private parts. Nothing here gives one out. A backend that is gone throws
- * `StoreUnavailable`, one that is too slow `Timeout`.
+ * Who holds the private parts. Nothing here gives one out. Throws `BackendGone` while it is gone, `StoreUnavailable`
+ * for a version that it does not hold; deadlines are kept by who calls it (service/custody-guard.ts).
  */
 export interface Custody {
   /** Makes fresh private parts for `kid#vN`: no two versions or algorithms ever share one. */
@@ -26,6 +31,10 @@ export interface Custody {
   /** Opens an envelope of this version; undefined when it does not authenticate. */
   open(version: VersionRecord, spec: KeySpec, envelope: Envelope, aad: Buffer): Promise<Buffer | undefined>;
   /** Overwrites the private parts; a version that is already gone is no error. */
-  erase(version: VersionRecord): Promise<void>;
-  isReady(): boolean;
+  erase(version: Pick<VersionRecord, 'kid'>): Promise<void>;
+  /**
+   * Resolves when it does its work now, asked over the whole way to where the keys are; rejects when it does not. Left out
+   * where they are in this process: there is no way.
+   */
+  probe?(): Promise<void>;
 }

@@ -27,6 +27,8 @@ export interface Telemetry {
   refused(report: RequestReport & { readonly refusal: KmsError }): void;
   /** Something was not taken in, as there was too much of it already. */
   turnedAway(queue: string): void;
+  /** Evidence of key residency was asked for. */
+  attested(result: 'ok' | 'missing'): void;
   /** A fact about the service itself: `event` is a fixed word, `fields` say the rest. */
   event(level: 'info' | 'warn' | 'error', event: string, fields?: Readonly<Record<string, string | number | boolean>>): void;
 }

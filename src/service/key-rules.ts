@@ -2,6 +2,7 @@ import type { VerifyMode } from '../core/bundle/modes.ts';
 import type { VersionRecord } from '../core/key/record.ts';
 import type { KeyStore } from '../ports/key-store.ts';
 import type { PolicyAnswer } from '../ports/policy.ts';
+import type { Telemetry } from '../ports/telemetry.ts';
 import type { Subject } from './call.ts';
 import type { Alg } from '../core/algorithm/table.ts';
 import { isAllowed } from '../core/algorithm/table.ts';
@@ -30,7 +31,7 @@ export interface KeyRulesConfig {
 }
 
 /** `config` is asked each time: a reload may change it. */
-export function makeKeyRules(config: () => KeyRulesConfig, store: Pick<KeyStore, 'find'>): KeyRules {
+export function makeKeyRules(config: () => KeyRulesConfig, store: Pick<KeyStore, 'find'>, telemetry: Pick<Telemetry, 'attested'>): KeyRules {
   const rules: KeyRules = {
     requireAllowed(alg) {
       if (!isAllowed(alg, config().allowed)) throw new KmsError('Unsupported', { hint: 'service.allowed_algs or service.allowed_aeads does not list this algorithm' });
@@ -51,7 +52,10 @@ export function makeKeyRules(config: () => KeyRulesConfig, store: Pick<KeyStore,
       requirePostQuantum(spec, mode, classicalOk);
     },
     requireEvidence({ attestationClass }, { isEvidenceRequired }) {
-      if (isEvidenceRequired && !config().evidenceClasses.has(attestationClass)) {
+      if (!isEvidenceRequired) return;
+      const isThere = config().evidenceClasses.has(attestationClass);
+      telemetry.attested(isThere ? 'ok' : 'missing');
+      if (!isThere) {
         throw new KmsError('AttestationMissing', { hint: 'security.attest_require, the tenant\'s attest_require or the policy asks for evidence, and this custody gives none' });
       }
     },

@@ -5,7 +5,6 @@ import type { AuditLog } from '../ports/audit-log.ts';
 import type { AuditReader } from '../ports/audit-reader.ts';
 import type { BackedUpHead, Backups } from '../ports/backups.ts';
 import type { Clock } from '../ports/clock.ts';
-import type { Custody } from '../ports/custody.ts';
 import type { KeyStore } from '../ports/key-store.ts';
 import type { Policy } from '../ports/policy.ts';
 import type { PublicKeys } from '../ports/public-keys.ts';
@@ -16,6 +15,7 @@ import type { Telemetry } from '../ports/telemetry.ts';
 import type { Anchoring } from './anchoring.ts';
 import type { Caller } from './call.ts';
 import type { ClockGuard } from './clock-guard.ts';
+import type { GuardedCustody } from './custody-guard.ts';
 import type { Integrity } from './integrity.ts';
 import type { KeyRulesConfig } from './key-rules.ts';
 import type { LogKeyKeeping } from './log-keeping.ts';
@@ -59,7 +59,7 @@ import { makeWrap } from './wrap.ts';
 
 /** What the world outside gives the services. */
 export interface World {
-  readonly custody: { readonly custody: Custody; readonly publicKeys: PublicKeys };
+  readonly custody: { readonly custody: GuardedCustody; readonly publicKeys: PublicKeys };
   readonly store: KeyStore;
   /** Left out where no root key is. */
   readonly rootKeyMove?: RootKeyMove;
@@ -94,6 +94,7 @@ export interface OperationsConfig {
   readonly signPerSecond: number;
   readonly inFlightMax: { readonly signing: number; readonly verifying: number };
   readonly destroyMinAfterMs: number;
+  readonly verifyCacheTtlMs: number;
 }
 
 /**
@@ -115,7 +116,7 @@ export function createOperations({ custody: { custody, publicKeys }, store, root
   const authorise = makeAuthorise({ store, rates });
   const decide = makeDecide(policy);
   const quotas = makeTenantQuotas({ rates, keyCounts: store.keyCounts });
-  const rules = makeKeyRules(() => config().rules, store);
+  const rules = makeKeyRules(() => config().rules, store, telemetry);
   const documents = makeKeyDocuments({ publicKeys });
   const outcomes = createOutcomes({ audit });
   const isAnchored = log.anchoring?.isReachable ?? (() => true);
@@ -136,7 +137,7 @@ export function createOperations({ custody: { custody, publicKeys }, store, root
   const create = makeCreateKey({ authorise, decisions: { decide, rules, quotas }, mutate, make: { version: makeVersion, random, clock }, documents });
   const change = makeChangeKey({ authorise, mutate, documents, clock, make: { version: makeVersion, rules, decide }, quotas, destroyMinAfterMs: () => config().destroyMinAfterMs });
   const sign = makeSign({ authorise, decide, rules, limits: { rates, quotas, signing }, custody, audit });
-  const verify = makeVerify({ authorise, decisions: { decide, rules }, limits: { quotas, verifying }, publicKeys, record: makeRecordVerify(audit, telemetry), integrity: log.integrity });
+  const verify = makeVerify({ authorise, decisions: { decide, rules }, limits: { quotas, verifying }, publicKeys, knownKeys: { outForMs: custody.outForMs, ttlMs: () => config().verifyCacheTtlMs }, record: makeRecordVerify(audit, telemetry), integrity: log.integrity });
   const wrap = makeWrap({ authorise, decide, rules, limits: { quotas, signing }, target: { sealer, renewSpent }, journal: { audit, random } });
   const unwrap = makeUnwrap(unwrapDeps);
   const rewrap = makeRewrap({ ...unwrapDeps, target: { sealer, renewSpent } });

@@ -2,10 +2,10 @@ import type { SignatureScheme } from '../core/algorithm/table.ts';
 import type { Kid } from '../core/key/kid.ts';
 import type { Payload } from '../core/payload.ts';
 import type { AuditLog } from '../ports/audit-log.ts';
-import type { Custody } from '../ports/custody.ts';
 import type { PolicyAnswer } from '../ports/policy.ts';
 import type { Authorise } from './authorise.ts';
 import type { ClientCall, Subject } from './call.ts';
+import type { GuardedCustody } from './custody-guard.ts';
 import type { Decide } from './decide.ts';
 import type { KeyRules } from './key-rules.ts';
 import type { RateLimits } from './rate-limits.ts';
@@ -36,7 +36,7 @@ export interface SignDeps {
   readonly decide: Decide;
   readonly rules: KeyRules;
   readonly limits: { readonly rates: RateLimits; readonly quotas: TenantQuotas; readonly signing: WorkQueue };
-  readonly custody: Custody;
+  readonly custody: GuardedCustody;
   readonly audit: AuditLog;
 }
 
@@ -53,6 +53,7 @@ export function makeSign({ authorise, decide, rules, limits, custody, audit }: S
     rules.requirePolicy(subject, decision, decision.mode);
     rules.requireEvidence(version, decision);
     const schemes = schemesToSign(subject, decision, request);
+    custody.require();
     const { message, digestHex } = messageOf(key.input, request.payload);
 
     limits.rates.chargeSigning(key.tenant);

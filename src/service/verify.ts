@@ -7,6 +7,7 @@ import type { PublicKeys } from '../ports/public-keys.ts';
 import type { Telemetry } from '../ports/telemetry.ts';
 import type { Authorise } from './authorise.ts';
 import type { ClientCall, Subject } from './call.ts';
+import type { GuardedCustody } from './custody-guard.ts';
 import type { Decide } from './decide.ts';
 import type { Integrity } from './integrity.ts';
 import type { KeyRules } from './key-rules.ts';
@@ -43,6 +44,8 @@ export interface VerifyAnswer {
   readonly checked: readonly { readonly alg: string; readonly kid: string; readonly ok: boolean }[];
   /** Log, anchor or store are at odds, or the policy service could not be asked: the answer is only as good as what is here. */
   readonly isDegraded: boolean;
+  /** The backend is out, and what is known of its keys is so old; left out while it is not. */
+  readonly cacheAgeMs?: number;
 }
 
 export interface VerifyDeps {
@@ -50,8 +53,16 @@ export interface VerifyDeps {
   readonly decisions: { readonly decide: Decide; readonly rules: KeyRules };
   readonly limits: { readonly quotas: TenantQuotas; readonly verifying: WorkQueue };
   readonly publicKeys: PublicKeys;
+  readonly knownKeys: KnownKeys;
   readonly record: RecordVerify;
   readonly integrity: Pick<Integrity, 'isWhole'>;
+}
+
+/** Public keys as they were known when the backend was last there (DESIGN §9). */
+interface KnownKeys {
+  readonly outForMs: GuardedCustody['outForMs'];
+  /** `audit.verify_cache_ttl_ms`. */
+  readonly ttlMs: () => number;
 }
 
 /** Writes the entry of a verify, or counts that it could not: a verify is never refused for the log's sake. */
@@ -69,7 +80,7 @@ const VERSIONS_MAX = 64;
 const NO_CONTEXT = Buffer.alloc(0);
 
 /** POST /verify: every usable version, newest first, until one satisfies its mode. */
-export function makeVerify({ authorise, decisions: { decide, rules }, limits: { quotas, verifying }, publicKeys, record, integrity }: VerifyDeps) {
+export function makeVerify({ authorise, decisions: { decide, rules }, limits: { quotas, verifying }, publicKeys, knownKeys, record, integrity }: VerifyDeps) {
   const candidatesOf = async (call: ClientCall, kid: Kid, request: VerifyRequest): Promise<readonly Candidate[]> => {
     const { key, versions } = await authorise.versions(call.caller, 'kms:verify', kid);
     const spec = specOf(key.alg, key.parameterSet);
@@ -96,6 +107,7 @@ export function makeVerify({ authorise, decisions: { decide, rules }, limits: { 
     }));
 
   return async (call: ClientCall, request: VerifyRequest): Promise<VerifyAnswer> => {
+    const cacheAgeMs = ageOf(knownKeys);
     const candidates: Candidate[] = [];
     for (const kid of request.kids) candidates.push(...(await candidatesOf(call, kid, request)));
     const [first] = candidates;
@@ -119,9 +131,16 @@ export function makeVerify({ authorise, decisions: { decide, rules }, limits: { 
       const { mode, message, decision } = (call.subject = satisfied ?? first);
       call.policy = { ...decision, mode };
       await record(call, { inputHash: message.digestHex, result: satisfied === undefined ? 'invalid' : 'ok' });
-      return { ok: satisfied !== undefined, mode, checked, isDegraded: !integrity.isWhole() || candidates.some((candidate) => candidate.decision.isDegraded) };
+      return { ok: satisfied !== undefined, mode, checked, isDegraded: !integrity.isWhole() || candidates.some((candidate) => candidate.decision.isDegraded), ...(cacheAgeMs !== undefined && { cacheAgeMs }) };
     }, candidates.length);
   };
+}
+
+/** Undefined while the backend is there. */
+function ageOf({ outForMs, ttlMs }: KnownKeys): number | undefined {
+  const ageMs = outForMs();
+  if (ageMs !== undefined && ageMs > ttlMs()) throw new KmsError('StoreUnavailable', { hint: 'the backend that holds the keys is out for longer than audit.verify_cache_ttl_ms' });
+  return ageMs;
 }
 
 /** A signature that no key of the request can have made is the caller's mistake, not a wrong signature. */

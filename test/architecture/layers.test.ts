@@ -52,7 +52,7 @@ describe('the house', () => {
 
   test('a wrong import would be seen', () => {
     expect(allowed['core']?.includes(layerOf('src/adapters/system/clock.ts'))).toBe(false);
-    expect(importsOf(['src/service/sign.ts'])).toContainEqual({ from: 'src/service/sign.ts', to: 'src/ports/custody.ts' });
+    expect(importsOf(['src/service/sign.ts'])).toContainEqual({ from: 'src/service/sign.ts', to: 'src/ports/audit-log.ts' });
   });
 
   test('core does no input or output', () => {

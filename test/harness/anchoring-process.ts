@@ -51,7 +51,7 @@ const dyingLog: AnchoredLog = {
   },
 };
 
-const silent = { operation: () => undefined, refused: () => undefined, turnedAway: () => undefined, event: () => undefined };
+const silent = { operation: () => undefined, refused: () => undefined, turnedAway: () => undefined, attested: () => undefined, event: () => undefined };
 const anchoring = createAnchoring({ integrity: { fail: () => undefined }, anchor: dyingAnchor, log: dyingLog, clock: systemClock, random: createSystemRandom(), telemetry: silent, intervalMs: 3_600_000 });
 await anchoring.start();
 for (;;) {

@@ -31,7 +31,7 @@ export interface StartedAnchoring {
 
 export async function startAnchoring(log: SmallLog, anchor: Anchor): Promise<StartedAnchoring> {
   const events: { event: string; [field: string]: unknown }[] = [];
-  const telemetry: Telemetry = { operation: () => undefined, refused: () => undefined, turnedAway: () => undefined, event: (_level, event, fields) => { events.push({ event, ...fields }); } };
+  const telemetry: Telemetry = { operation: () => undefined, refused: () => undefined, turnedAway: () => undefined, attested: () => undefined, event: (_level, event, fields) => { events.push({ event, ...fields }); } };
   let monotonicNs = 0n;
   const clock = { wallMs: systemClock.wallMs, monotonicNs: () => monotonicNs };
   const anchoring = createAnchoring({ integrity: { fail: () => undefined }, anchor, log, clock, random: createSystemRandom(), telemetry, intervalMs: INTERVAL_S * 1000 });

@@ -1,4 +1,6 @@
 import type { Primitives } from '../../src/adapters/crypto/public-keys.ts';
+import type { Custody } from '../../src/ports/custody.ts';
+import type { GuardedCustody } from '../../src/service/custody-guard.ts';
 import type { ClockGuard } from '../../src/service/clock-guard.ts';
 import type { Integrity } from '../../src/service/integrity.ts';
 import type { LogKeeping, Operations } from '../../src/service/operations.ts';
@@ -25,6 +27,7 @@ import { aeads } from '../../src/core/algorithm/table.ts';
 import { createHttpServer } from '../../src/http/server.ts';
 import { makeAuthenticate } from '../../src/service/authenticate.ts';
 import { createClockGuard } from '../../src/service/clock-guard.ts';
+import { guardCustody } from '../../src/service/custody-guard.ts';
 import { createIntegrity } from '../../src/service/integrity.ts';
 import { createOperations } from '../../src/service/operations.ts';
 import { openBreakableLog } from './breakable-log.ts';
@@ -37,6 +40,7 @@ export interface Wired {
   readonly audit: BreakableLog;
   readonly integrity: Integrity;
   readonly operations: Operations;
+  readonly custody: GuardedCustody;
   /** The wall clock is the system's, and what it is stepped by. */
   readonly clock: { readonly guard: ClockGuard; step(ms: number): void };
   log(): string;
@@ -55,9 +59,12 @@ const rotateNothing: LogKeeping['keys']['rotate'] = async ({ opId }, { isComprom
 export interface WiredOptions extends Omit<BreakableLogOptions, 'clock'> {
   /** May put something around the primitives, to see what passes through them. */
   readonly watch?: (primitives: Primitives) => Primitives;
+  /** Who holds the keys, instead of this process. */
+  readonly custody?: Custody;
+  readonly verifyCacheTtlMs?: number;
 }
 
-export async function startWired({ watch = (primitives) => primitives, ...logOptions }: WiredOptions = {}): Promise<Wired> {
+export async function startWired({ watch = (primitives) => primitives, custody: outside, verifyCacheTtlMs = 300_000, ...logOptions }: WiredOptions = {}): Promise<Wired> {
   let steppedMs = 0;
   const clock = { ...systemClock, wallMs: () => systemClock.wallMs() + steppedMs };
   const random = createSystemRandom();
@@ -68,11 +75,12 @@ export async function startWired({ watch = (primitives) => primitives, ...logOpt
   const audit = await openBreakableLog({ clock, ...logOptions });
   const guard = createClockGuard({ clock, audit, toleranceMs: () => 2000, isKeptRight: () => true });
   const metrics = createMetrics({});
-  const telemetry = createTelemetry({ metrics, log: createLogLines({ write: (line) => { log += line; } }), redactLevel: () => 'none' });
+  const telemetry = createTelemetry({ metrics, log: createLogLines({ write: (line) => { log += line; } }), backend: 'inmem', redactLevel: () => 'none' });
   const integrity = createIntegrity({ log: audit, telemetry });
   const keyset = parseKeyset(Buffer.from(keysetText([{ id: ROOT_KEY_ID, secret: ROOT_SECRET }])), memory);
+  const custody = guardCustody({ custody: outside ?? createInmemCustody({ primitives, memory }), clock, chance: random.chance, telemetry });
   const operations = createOperations({
-    custody: { custody: createInmemCustody({ primitives, memory }), publicKeys: createPublicKeys(primitives) },
+    custody: { custody, publicKeys: createPublicKeys(primitives) },
     store: createInmemStore(), audit, telemetry,
     log: { reader: audit, head: () => Promise.reject(new Error('no backups here')), keys: { rotate: rotateNothing }, integrity },
     policy: createBuiltinPolicy(() => ({ stage: { produceHybrid: true, verifyMode: 'or', rolloutPercent: 100 }, attestRequire: 'if-available', tenants: new Map() })),
@@ -80,7 +88,7 @@ export async function startWired({ watch = (primitives) => primitives, ...logOpt
     system: { clock, random, clockGuard: guard },
   }, () => ({
     rules: { allowed: new Set(['ed25519', 'ml-dsa', 'x25519', 'ml-kem', 'aes-256-gcm', 'chacha20-poly1305']), evidenceClasses: new Set() },
-    kemAead: aeads['ChaCha20-Poly1305'], signPerSecond: 0, inFlightMax: { signing: 512, verifying: 1024 }, destroyMinAfterMs: 1000,
+    kemAead: aeads['ChaCha20-Poly1305'], signPerSecond: 0, inFlightMax: { signing: 512, verifying: 1024 }, destroyMinAfterMs: 1000, verifyCacheTtlMs,
   }));
   const { app: api } = createHttpServer({
     operations, telemetry, random, version: 'test',
@@ -92,7 +100,7 @@ export async function startWired({ watch = (primitives) => primitives, ...logOpt
   });
   const apiUrl = await api.listen({ host: '127.0.0.1', port: 0 });
   return {
-    api, apiUrl, audit, integrity, operations,
+    api, apiUrl, audit, integrity, operations, custody,
     clock: { guard, step: (ms) => { steppedMs = ms; } },
     log: () => log,
     metrics: async () => (await metrics.render()).text,

@@ -45,7 +45,7 @@ async function start(directory: string, anchor: Anchor): Promise<Started> {
     if (proof === undefined) throw new Error('no checkpoint');
     return proof;
   };
-  const silent = { operation: () => undefined, refused: () => undefined, turnedAway: () => undefined, event: () => undefined };
+  const silent = { operation: () => undefined, refused: () => undefined, turnedAway: () => undefined, attested: () => undefined, event: () => undefined };
   const anchoring = createAnchoring({ integrity: { fail: () => undefined }, anchor, clock, random, telemetry: silent, intervalMs: 3_600_000, log: { ...log, headProof } });
   await anchoring.start();
   return {

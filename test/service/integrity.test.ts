@@ -6,7 +6,7 @@ function open(found?: string) {
   const stopped: string[] = [];
   const integrity = createIntegrity({
     log: { integrityFault: () => found, failIntegrity: (what) => { stopped.push(what); } },
-    telemetry: { operation: () => undefined, refused: () => undefined, turnedAway: () => undefined, event: (_level, event, fields) => { told.push([event, fields?.['part'], fields?.['what']]); } },
+    telemetry: { operation: () => undefined, refused: () => undefined, turnedAway: () => undefined, attested: () => undefined, event: (_level, event, fields) => { told.push([event, fields?.['part'], fields?.['what']]); } },
   });
   return { integrity, told, stopped };
 }

@@ -57,7 +57,7 @@ async function newHouse() {
     },
     changeKeys: async (change) => change(),
     clocks: { clock: { wallMs: () => now.ms, monotonicNs: () => 0n }, guard: { isTrusted: () => now.isTrusted } },
-    report: { telemetry: { operation: () => undefined, refused: () => undefined, turnedAway: () => undefined, event: (_level, event, fields) => told.push(`${event} ${JSON.stringify(fields)}`) }, random: createSystemRandom() },
+    report: { telemetry: { operation: () => undefined, refused: () => undefined, turnedAway: () => undefined, attested: () => undefined, event: (_level, event, fields) => told.push(`${event} ${JSON.stringify(fields)}`) }, random: createSystemRandom() },
     keyRotationMs: 90 * DAY_MS,
   });
   let note: string | undefined;

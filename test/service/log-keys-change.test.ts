@@ -50,7 +50,7 @@ async function newPlace(name: string) {
     const log = await openLog({ storage: await openFileStorage(at), signer, clock, random, options: { durability: 'disk', checkpointEveryOps: 5000 } });
     const keeping = makeLogKeyKeeping({
       signer, audit: log, reader: log, changeKeys: log.changeKeys, keyRotationMs: 24 * HOUR_MS, clocks: { clock, guard: { isTrusted: () => true } },
-      report: { telemetry: { operation: () => undefined, refused: () => undefined, turnedAway: () => undefined, event: () => undefined }, random },
+      report: { telemetry: { operation: () => undefined, refused: () => undefined, turnedAway: () => undefined, attested: () => undefined, event: () => undefined }, random },
     });
     return { log, signer, keeping };
   };

@@ -15,7 +15,7 @@ async function open() {
   onTestFinished(() => log.stop());
   const before = log.size();
   const events: string[] = [];
-  const telemetry = { operation: () => undefined, refused: () => undefined, turnedAway: () => undefined, event: (_level: string, event: string) => { events.push(event); } };
+  const telemetry = { operation: () => undefined, refused: () => undefined, turnedAway: () => undefined, attested: () => undefined, event: (_level: string, event: string) => { events.push(event); } };
   const refusals = createRefusals({ audit: log, clock, random, telemetry });
   return {
     log, refusals, events,

@@ -39,7 +39,7 @@ export function createFileCustody({ rootKeys, aead, cacheKeysMax, unsealedBytesM
   /** Seeds of versions that no mutation has taken yet. */
   const unsettled = new Map<string, Buffer>();
   /** Records whose versions were erased: a reader may still hold one, blob and all. */
-  const erased = new WeakSet<VersionRecord>();
+  const erased = new WeakSet<Pick<VersionRecord, 'kid'>>();
 
   const forget = (kid: string): void => {
     const seeds = unsettled.get(kid);
@@ -110,7 +110,6 @@ export function createFileCustody({ rootKeys, aead, cacheKeysMax, unsealedBytesM
     },
 
     unsealed: cache.size,
-    isReady: () => true,
   };
 }
 

@@ -31,7 +31,5 @@ export function createInmemCustody(deps: PrivatePartsDeps): Custody {
       heldByKid.get(kid)?.destroy();
       heldByKid.delete(kid);
     },
-
-    isReady: () => true,
   };
 }

@@ -10,6 +10,7 @@ export function createSystemRandom(): Random {
   return {
     bytes: (length) => randomBytes(length),
     uuidv7: () => randomUUIDv7(),
+    chance: () => randomBytes(4).readUInt32BE() / 2 ** 32,
     isHealthy() {
       try {
         const sample = randomBytes(SAMPLE_BYTES);

@@ -7,6 +7,8 @@ export interface Metrics {
   rejected(refusal: Pick<KmsError, 'code' | 'reason' | 'queue'>): void;
   /** Counts what was refused because so much was there already. */
   turnedAway(queue: string): void;
+  /** Counts that evidence was asked for, and whether there was any. */
+  attested(backend: string, result: string): void;
   /** Counts an event that has a counter of its own. */
   event(event: string): void;
   /** Prometheus text format, and its content type. */
@@ -46,6 +48,7 @@ export function createMetrics(rows: Readonly<Record<string, NumberRow>>): Metric
   const rejects = new Counter({ name: 'kms_reject_total', help: 'Refusals by their ground.', labelNames: ['reason'], registers });
   const authFailures = new Counter({ name: 'auth_failures_total', help: 'Capabilities that were not good for what was asked.', labelNames: ['service'], registers });
   const busy = new Counter({ name: 'busy_rejections_total', help: 'What was refused because so much was there already.', labelNames: ['queue'], registers });
+  const attests = new Counter({ name: 'kms_attest_total', help: 'Evidence of key residency that was asked for.', labelNames: ['backend', 'result'], registers });
   const events = new Map(Object.entries(eventCounters).map(([event, { name, help }]) => [event, new Counter({ name, help, registers })]));
   for (const [name, row] of Object.entries(rows)) registry.registerMetric(metricOf(name, row));
   // A body that is too large says which of its caps it met.
@@ -70,6 +73,7 @@ export function createMetrics(rows: Readonly<Record<string, NumberRow>>): Metric
       if (code === 'NoCapability') authFailures.inc({ service: 'ron-kms' });
     },
     turnedAway: (queue) => busy.inc({ queue }),
+    attested: (backend, result) => attests.inc({ backend, result }),
     event(event) {
       events.get(event)?.inc();
     },

@@ -10,10 +10,12 @@ export interface TelemetryDeps {
   readonly metrics: Metrics;
   readonly log: LogLines;
   /** `observability.redact_level`: `none` shows the kid itself, `lengths` not even its hash. */
+  /** `service.backend`. */
+  readonly backend: string;
   readonly redactLevel: () => RedactLevel;
 }
 
-export function createTelemetry({ metrics, log, redactLevel }: TelemetryDeps): Telemetry {
+export function createTelemetry({ metrics, log, backend, redactLevel }: TelemetryDeps): Telemetry {
   return {
     operation(report) {
       metrics.operation(report.op, report.alg, report.result, report.latencyMs / 1000);
@@ -26,6 +28,7 @@ export function createTelemetry({ metrics, log, redactLevel }: TelemetryDeps): T
       log.write(levelOf(report), { event: 'refused', result: refusal.code, corr_id: corrId, request_id: requestId, peer, reason: refusal.hint, fault: faultOf(refusal) });
     },
     turnedAway: metrics.turnedAway,
+    attested: (result) => metrics.attested(backend, result),
     event(level, event, fields) {
       metrics.event(event);
       log.write(level, { event, ...fields });
