@@ -1,6 +1,8 @@
 /** The pages that are written from tables, so that they cannot drift from the code. */
 import { configKeys, configPaths, flagOf, profileNames, profiles, tenantKeys, variableOf } from '../src/config/keys.ts';
 import type { Kind } from '../src/config/kinds.ts';
+import { renamedKeys } from '../src/config/renamed.ts';
+import { configSchema } from '../src/config/schema.ts';
 import { errorTable, rejectReasons } from '../src/core/errors.ts';
 
 const NOTICE = '<!-- Written by npm run docs from the table in the code; change it there. -->';
@@ -8,6 +10,7 @@ const NOTICE = '<!-- Written by npm run docs from the table in the code; change 
 export const generatedDocs: Readonly<Record<string, () => string>> = {
   'docs/errors.md': errorsPage,
   'docs/config.md': configPage,
+  'docs/config.schema.json': () => `${JSON.stringify(configSchema(), undefined, 2)}\n`,
 };
 
 function errorsPage(): string {
@@ -73,6 +76,14 @@ A mode above \`or\` makes hybrid production follow, so that nothing is signed th
 Profiles preset:
 
 ${presets.join('\n')}
+
+Settings that were renamed go on under the name before for at least one minor version, with a warning on standard error, in the log
+(\`setting_renamed\`) and in \`config check\`; both at once are refused. \`ron-kms config migrate --write\` puts a file in order, comments and
+all; \`ron-kms config schema\` ([config.schema.json](config.schema.json)) is for your editor.
+
+| Name before | Name now | Taken until |
+|---|---|---|
+${Object.entries(renamedKeys).map(([from, { to, endsWith }]) => `| \`${from}\` | \`${to}\` | ${endsWith} |`).join('\n')}
 `;
 }
 

@@ -4,7 +4,6 @@ import type { Secret } from '../core/secret.ts';
 import type { Telemetry } from '../ports/telemetry.ts';
 import type { Listeners } from './listeners.ts';
 import type { PassphraseTerminal } from './open-instance.ts';
-import type { GuardedCustody } from '../service/custody-guard.ts';
 import type { TokenLimits } from '../service/authenticate.ts';
 import type { OperationsConfig } from '../service/operations.ts';
 import type { LockedMemory } from '../adapters/system/locked-memory.ts';
@@ -22,7 +21,6 @@ import { createSystemRandom } from '../adapters/system/random.ts';
 import { createMetrics } from '../adapters/telemetry/metrics.ts';
 import { createTelemetry } from '../adapters/telemetry/telemetry.ts';
 import { isLoopback, weaknessesOfConfig } from '../config/check.ts';
-import { verifyModes } from '../core/bundle/modes.ts';
 import { KmsError } from '../core/errors.ts';
 import { deriveMacaroonKey } from '../core/macaroon/chain.ts';
 import { aeads } from '../core/algorithm/table.ts';
@@ -43,6 +41,7 @@ import { backedUpHead, openBackups, tryBackupOpener } from './backups.ts';
 import { checkBehind } from './check-behind.ts';
 import { openInstance } from './open-instance.ts';
 import { openPolicy } from './policy.ts';
+import { makeGauges } from './gauges.ts';
 import { openListeners } from './listeners.ts';
 import { createLiveConfig } from './live-config.ts';
 import { makeReadiness } from './readiness.ts';
@@ -79,8 +78,6 @@ export interface RunningService {
 /** Jobs in libuv's pool at once, at most: as many as run in a rush. Otherwise the queues before it let in fewer (service/operations.ts). */
 const POOL_WIDTH = 32;
 const PUBLIC_KEYS_CACHED = 512;
-/** In metrics (DESIGN §11). */
-const TENANTS_NAMED = 1000;
 const TICK_MS = 1000;
 
 /** Wires a service from its settings and opens its two listeners. Throws before anything listens when it cannot. */
@@ -112,17 +109,7 @@ export async function startService({ config, reread, log: logLines, version, env
   const { store } = backend;
   const backups = openBackups({ settings, environment, memory, instance, backend, clock });
   const clockGuard = createClockGuard({ clock, audit: log, toleranceMs: () => live.current().settings['security.time_skew_tolerance_ms'], isKeptRight: () => !live.current().settings['security.clock_sync_required'] || isKernelClockSynchronised() === true });
-  const metrics = createMetrics({
-    ...logMetrics,
-    queue_depth: { help: 'Operations in flight.', label: 'queue', read: () => ({ ...operations.queueDepths(), audit: log.waiting() }) },
-    kms_ready: { help: '1 where a condition of /readyz is met.', label: 'condition', read: () => Object.fromEntries(conditions().map(({ name, isMet }) => [name, Number(isMet)])) },
-    kms_keys_total: { help: 'Keys there are, destroyed ones too.', labels: ['tenant', 'alg'], read: () => store.keyCounts().entries(TENANTS_NAMED) },
-    kms_backend_sessions: { help: 'Sessions with the backend that holds the keys, by what they do.', labels: ['backend', 'state'], read: () => sessionsOf(settings['service.backend'], custody) },
-    kms_backend_reconnects_total: { help: 'How often the backend came back.', isCounter: true, label: 'backend', read: () => ({ [settings['service.backend']]: custody.reconnects() }) },
-    verify_cache_age_ms: { help: 'How old the public keys are that verify goes on with while the backend is out; 0 while it is not.', read: () => custody.outForMs() ?? 0 },
-    kms_pq_mode: { help: '1 at the verify mode that is rolled out.', label: 'mode', read: () => Object.fromEntries(verifyModes.map((mode) => [mode, Number(mode === live.current().settings['pq.verify_mode'])])) },
-    kms_pq_rollout_percent: { help: 'The share of tenants that the post-quantum stage applies to.', read: () => live.current().settings['pq.rollout_percent'] },
-  });
+  const metrics = createMetrics({ ...logMetrics, ...makeGauges({ settings, live, store, custody: () => custody, queueDepths: () => ({ ...operations.queueDepths(), audit: log.waiting() }), conditions: () => conditions() }) });
   const telemetry = createTelemetry({ metrics, log: logLines, backend: settings['service.backend'], redactLevel: () => live.current().settings['observability.redact_level'] });
   const custody = guardCustody({ custody: backend.custody, clock, chance: random.chance, telemetry });
   const integrity = createIntegrity({ log, telemetry });
@@ -144,7 +131,9 @@ export async function startService({ config, reread, log: logLines, version, env
 
   const api = createHttpServer({
     ...(tls && { tls: tls.settings }),
-    operations, telemetry, random, version: version['version'] ?? '',
+    operations, telemetry, version: version['version'] ?? '',
+    newId: settings['observability.correlation_id_mode'] === 'uuidv4' ? random.uuidv4 : random.uuidv7,
+    isLoggingInputs: () => live.current().settings['observability.log_inputs'],
     authenticate: makeAuthenticate({ capabilities: auth.capabilities, clock, audit: log, limits: live.derived(tokenLimits) }),
     limits: {
       bodyMaxBytes: settings['limits.max_body_bytes'], ratioMax: () => live.current().settings['limits.decompress_ratio_cap'], readTimeoutMs: settings['read_timeout'], writeTimeoutMs: settings['write_timeout'], idleTimeoutMs: settings['idle_timeout'],
@@ -194,6 +183,7 @@ export async function startService({ config, reread, log: logLines, version, env
   });
 
   telemetry.event('info', 'started', { api: apiUrl, metrics: metricsUrl, profile: config.profile ?? 'none' });
+  for (const what of config.renamed) telemetry.event('warn', 'setting_renamed', { what });
   for (const weakness of [...degraded, ...(tls?.weaknesses() ?? [])]) telemetry.event('warn', 'degraded', { what: weakness });
 
   return {
@@ -228,11 +218,6 @@ function operationsConfig({ settings }: Config): OperationsConfig {
     destroyMinAfterMs: settings['keys.destroy_min_after'],
     verifyCacheTtlMs: settings['audit.verify_cache_ttl_ms'],
   };
-}
-
-/** The keys of this version's backends are in this process: it has sessions while it is at work. */
-function sessionsOf(backend: string, custody: GuardedCustody): readonly (readonly [readonly string[], number])[] {
-  return [[[backend, 'busy'], custody.busy()], [[backend, 'lost'], Number(!custody.isReady())]];
 }
 
 /** Runs the work again and again, one after the other; the one that runs is waited for at the stop. */

@@ -29,6 +29,10 @@ const rules: readonly Rule[] = [
     say: (settings) => `service.backend = "${settings['service.backend']}" is not built yet: use "file", or try it with --profile micronode`,
   },
   {
+    isWrong: (settings) => settings['service.allow_sign_fallback'],
+    say: () => 'service.allow_sign_fallback = true needs a second backend that holds the same keys, and this version has one at a time: set it to false',
+  },
+  {
     isWrong: (settings) => settings['service.amnesia'] && settings['service.backend'] !== 'inmem',
     say: (settings) => `service.backend = "${settings['service.backend']}" keeps keys, and service.amnesia = true forgets them: set the backend to "inmem", or amnesia to false`,
   },

@@ -47,6 +47,7 @@ export const configKeys = {
   'tls.require_pq': row(boolean, false, 'refuse connections whose key exchange is not X25519MLKEM768'),
   'service.backend': row(oneOf(['inmem', 'file', 'pkcs11', 'tpm', 'cloud']), 'file', 'who holds the private keys'),
   'service.amnesia': row(boolean, false, 'keys and log in RAM only, gone with the process'),
+  'service.allow_sign_fallback': row(boolean, false, 'let another backend sign when the first is out; only where its keys are proven the same'),
   'service.instance_id': optional(uuid, 'the log that audit.dir must hold, as init named it; another one is refused'),
   'service.allowed_algs': live(row(someOf(['ed25519', 'ml-dsa', 'x25519', 'ml-kem']), ['ed25519', 'ml-dsa', 'x25519', 'ml-kem'], 'algorithms in use; a combined one needs both of its parts')),
   'service.allowed_aeads': live(row(someOf(['chacha20-poly1305', 'aes-256-gcm']), ['chacha20-poly1305', 'aes-256-gcm'], 'AEADs in use; the first one seals to KEM keys')),
@@ -96,6 +97,8 @@ export const configKeys = {
   'backup.keyfile_path': optional(string, 'the key file that backups lie under, mode 0600; another one than that of the root key'),
   'backup.passphrase_env': optional(variableName, 'name of the variable with the passphrase that backups lie under'),
   'observability.redact_level': live(row(oneOf(['hashes', 'lengths', 'none']), 'hashes', 'how kids stand in the log')),
+  'observability.log_inputs': live(row(boolean, false, 'a line for each request with the names of its fields and how long they are; never what is in them')),
+  'observability.correlation_id_mode': row(oneOf(['uuidv7', 'uuidv4']), 'uuidv7', 'what the ids of requests are made as; uuidv4 tells no time'),
 } as const;
 
 export type ConfigPath = keyof typeof configKeys;

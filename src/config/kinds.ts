@@ -1,4 +1,4 @@
-import { formatDuration, parseDuration } from '../core/time.ts';
+import { DURATION_PATTERN, formatDuration, parseDuration } from '../core/time.ts';
 
 /** How a setting is written: read from TOML's value or from the text of a flag or variable, and shown again. */
 export interface Kind<T> {
@@ -7,26 +7,30 @@ export interface Kind<T> {
   /** Undefined when the value does not fit. */
   readonly fromToml: (value: unknown) => T | undefined;
   readonly fromText: (text: string) => T | undefined;
+  /** What a value is in the file, as JSON Schema; `fromToml` may want more of it. */
+  readonly schema: Readonly<Record<string, unknown>>;
   readonly show: (value: T) => string | number | boolean | readonly string[];
 }
 
 const SIZE = /^(0|[1-9]\d{0,11})(B|KiB|MiB|GiB)$/;
+const ADDRESS = /^(?:\[([0-9a-fA-F:.]+)\]|([A-Za-z0-9.-]+)):(\d{1,5})$/;
 const UNIT_BYTES = { B: 1, KiB: 1024, MiB: 1024 ** 2, GiB: 1024 ** 3 } as const;
 
-const ofText = <T>(form: string, fromText: Kind<T>['fromText'], show: Kind<T>['show']): Kind<T> => ({
+const ofText = <T>(form: string, schema: Kind<T>['schema'], fromText: Kind<T>['fromText'], show: Kind<T>['show']): Kind<T> => ({
   form, fromText, show,
+  schema: { type: 'string', ...schema },
   fromToml: (value) => (typeof value === 'string' ? fromText(value) : undefined),
 });
 
 /** Milliseconds. */
-export const duration = ofText('a duration such as 250ms, 5s or 24h', parseDuration, formatDuration);
+export const duration = ofText('a duration such as 250ms, 5s or 24h', { pattern: DURATION_PATTERN }, parseDuration, formatDuration);
 
 /** Bytes. */
-export const size = ofText('a size such as 64KiB or 1MiB', parseSize, showSize);
+export const size = ofText('a size such as 64KiB or 1MiB', { pattern: SIZE.source }, parseSize, showSize);
 
-export const string = ofText('a string', (text) => (text === '' ? undefined : text), (value: string) => value);
+export const string = ofText('a string', { minLength: 1 }, (text) => (text === '' ? undefined : text), (value: string) => value);
 
-const matching = (form: string, pattern: RegExp): Kind<string> => ofText(form, (text) => (pattern.test(text) ? text : undefined), (value) => value);
+const matching = (form: string, pattern: RegExp): Kind<string> => ofText(form, { pattern: pattern.source }, (text) => (pattern.test(text) ? text : undefined), (value) => value);
 
 export const uuid = matching('a UUID in lower case', /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/);
 
@@ -36,7 +40,7 @@ export const variableName = matching('the name of a variable, such as KMS_PASSPH
 export const verifierKey = matching('a verifier key: <name>+<8 hex>+<base64>', /^[^\s+]+\+[0-9a-f]{8}\+[A-Za-z0-9+/]+={0,2}$/);
 
 /** `host:port`; port 0 takes a free one. */
-export const address = ofText('an address such as 127.0.0.1:9446 or [::1]:9446', parseAddress, ({ host, port }) => `${host.includes(':') ? `[${host}]` : host}:${port}`);
+export const address = ofText('an address such as 127.0.0.1:9446 or [::1]:9446', { pattern: ADDRESS.source }, parseAddress, ({ host, port }) => `${host.includes(':') ? `[${host}]` : host}:${port}`);
 
 export interface Address {
   readonly host: string;
@@ -47,6 +51,7 @@ export function integer(min: number, max: number): Kind<number> {
   const inRange = (value: number): number | undefined => (Number.isSafeInteger(value) && value >= min && value <= max ? value : undefined);
   return {
     form: `a whole number from ${min} to ${max}`,
+    schema: { type: 'integer', minimum: min, maximum: max },
     fromToml: (value) => (typeof value === 'number' ? inRange(value) : undefined),
     fromText: (text) => (/^\d{1,15}$/.test(text) ? inRange(Number(text)) : undefined),
     show: (value) => value,
@@ -56,6 +61,7 @@ export function integer(min: number, max: number): Kind<number> {
 /** Ids of users or groups. */
 export const numbers: Kind<readonly number[]> = {
   form: 'a list of whole numbers',
+  schema: { type: 'array', minItems: 1, items: { type: 'integer', minimum: 0, maximum: 2 ** 32 - 1 } },
   fromToml: (value) => (Array.isArray(value) && value.length > 0 && value.every((one) => Number.isInteger(one) && one >= 0 && one < 2 ** 32) ? value as number[] : undefined),
   fromText: (text) => (/^\d{1,10}(,\d{1,10})*$/.test(text) ? numbers.fromToml(text.split(',').map(Number)) : undefined),
   show: (value) => value.map(String),
@@ -63,13 +69,14 @@ export const numbers: Kind<readonly number[]> = {
 
 export const boolean: Kind<boolean> = {
   form: 'true or false',
+  schema: { type: 'boolean' },
   fromToml: (value) => (typeof value === 'boolean' ? value : undefined),
   fromText: (text) => ({ true: true, false: false })[text],
   show: (value) => value,
 };
 
 export function oneOf<const T extends string>(names: readonly T[]): Kind<T> {
-  return ofText(`one of ${names.join(', ')}`, (text) => names.find((name) => name === text), (value) => value);
+  return ofText(`one of ${names.join(', ')}`, { enum: names }, (text) => names.find((name) => name === text), (value) => value);
 }
 
 /** A list without repeats, in the order given; with commas in flags and variables. */
@@ -81,6 +88,7 @@ export function someOf<const T extends string>(names: readonly T[]): Kind<readon
   };
   return {
     form: `a list of ${names.join(', ')}`,
+    schema: { type: 'array', minItems: 1, uniqueItems: true, items: { enum: names } },
     fromToml: (value) => (Array.isArray(value) ? read(value) : undefined),
     fromText: (text) => read(text.split(',')),
     show: (value) => value,
@@ -98,7 +106,7 @@ function showSize(bytes: number): string {
 }
 
 function parseAddress(text: string): Address | undefined {
-  const match = /^(?:\[([0-9a-fA-F:.]+)\]|([A-Za-z0-9.-]+)):(\d{1,5})$/.exec(text);
+  const match = ADDRESS.exec(text);
   const port = Number(match?.[3]);
   return match === null || port > 65_535 ? undefined : { host: match[1] ?? match[2] ?? '', port };
 }

@@ -4,6 +4,7 @@ import type { Kind } from './kinds.ts';
 import { parse as parseToml } from 'smol-toml';
 import { NAME_PATTERN } from '../core/key/kid.ts';
 import { configKeys, configPaths, flagOf, profileNames, profiles, tenantKeys, variableOf } from './keys.ts';
+import { formerNames, renamedKeys } from './renamed.ts';
 
 /** A setting that cannot be used: one clear line for the operator. */
 export class ConfigError extends Error {
@@ -25,6 +26,8 @@ export interface Config {
   /** Where each value came from, in words. */
   readonly sources: Readonly<Record<ConfigPath, string>>;
   readonly tenants: ReadonlyMap<string, TenantRules>;
+  /** What was given under a name that it had before; each in words. */
+  readonly renamed: readonly string[];
 }
 
 type Table = Readonly<Record<string, unknown>>;
@@ -35,20 +38,22 @@ const TENANT = new RegExp(`^${NAME_PATTERN}$`);
 export function loadConfig({ file, environment, flags, profile: asked }: ConfigSources): Config {
   const { profile: filed, tenants: tenantTables, ...table } = file === undefined ? {} : readToml(file);
   const flat = flatten(table);
-  const unknown = [...flat.keys()].find((path) => !(path in configKeys));
+  const unknown = [...flat.keys()].find((path) => !(path in configKeys) && !Object.hasOwn(renamedKeys, path));
   if (unknown !== undefined) throw new ConfigError(`${file?.path}: ${unknown} is not a setting of this version`);
 
   const profile = readProfile(asked ?? filed);
   const settings: Record<string, unknown> = {};
   const sources: Record<string, string> = {};
+  const renamed: string[] = [];
   for (const path of configPaths) {
-    const { value, source } = pick(path, { flags, environment, flat, filePath: file?.path ?? '', profile });
+    const { value, source, former } = pick(path, { flags, environment, flat, filePath: file?.path ?? '', profile });
     settings[path] = value;
     sources[path] = source;
+    if (former !== undefined) renamed.push(former);
   }
   refuseUnknownVariables(environment, [settings['backends.file.passphrase_env'], settings['backup.passphrase_env']]);
   // Every path of the table was read by the kind of its row, so the record is one of settings.
-  return { profile, settings: settings as Settings, sources: sources as Config['sources'], tenants: readTenants(tenantTables, file?.path ?? '') };
+  return { profile, settings: settings as Settings, sources: sources as Config['sources'], tenants: readTenants(tenantTables, file?.path ?? ''), renamed };
 }
 
 interface Layers {
@@ -59,13 +64,45 @@ interface Layers {
   readonly profile: ProfileName | undefined;
 }
 
-function pick(path: ConfigPath, { flags, environment, flat, filePath, profile }: Layers): { readonly value: unknown; readonly source: string } {
+interface Picked {
+  readonly value: unknown;
+  readonly source: string;
+  /** It stands there under the name that it had before: said with what to write instead. */
+  readonly former?: string;
+}
+
+/** One place that a setting may stand, under whatever name it has there. */
+interface Layer {
+  readonly nameOf: (path: string) => string;
+  /** The same, once it was said where. */
+  readonly hereOf?: (path: string) => string;
+  readonly valueOf: (path: string) => unknown;
+  readonly read: (kind: Kind<unknown>, value: unknown) => unknown;
+  readonly sourceOf: (path: string) => string;
+}
+
+const layersOf = ({ flags, environment, flat, filePath }: Layers): readonly Layer[] => [
+  { nameOf: (path) => `--${flagOf(path)}`, valueOf: (path) => flags[flagOf(path)], read: fromText, sourceOf: (path) => `flag --${flagOf(path)}` },
+  { nameOf: variableOf, valueOf: (path) => environment[variableOf(path)], read: fromText, sourceOf: (path) => `environment ${variableOf(path)}` },
+  { nameOf: (path) => `${filePath}: ${path}`, hereOf: (path) => path, valueOf: (path) => flat.get(path), read: (kind, value) => kind.fromToml(value), sourceOf: () => `file ${filePath}` },
+];
+
+function fromText(kind: Kind<unknown>, value: unknown): unknown {
+  return kind.fromText(value as string);
+}
+
+function pick(path: ConfigPath, layers: Layers): Picked {
   const { kind, fallback } = configKeys[path] as { kind: Kind<unknown>; fallback: unknown };
-  const flag = flags[flagOf(path)];
-  if (flag !== undefined) return { value: fit(kind.fromText(flag), `--${flagOf(path)}`, kind), source: `flag --${flagOf(path)}` };
-  const variable = environment[variableOf(path)];
-  if (variable !== undefined) return { value: fit(kind.fromText(variable), variableOf(path), kind), source: `environment ${variableOf(path)}` };
-  if (flat.has(path)) return { value: fit(kind.fromToml(flat.get(path)), `${filePath}: ${path}`, kind), source: `file ${filePath}` };
+  const former = formerNames.get(path);
+  for (const { nameOf, hereOf = nameOf, valueOf, read, sourceOf } of layersOf(layers)) {
+    const [value, formerValue] = [valueOf(path), former === undefined ? undefined : valueOf(former)];
+    if (value !== undefined && formerValue !== undefined) throw new ConfigError(`${nameOf(former ?? path)} is ${hereOf(path)} by now, and both are set: take the first one out`);
+    if (value !== undefined) return { value: fit(read(kind, value), nameOf(path), kind), source: sourceOf(path) };
+    if (former !== undefined && formerValue !== undefined) {
+      return { value: fit(read(kind, formerValue), nameOf(former), kind), source: sourceOf(former), former: `${nameOf(former)} is ${hereOf(path)} by now, and that name alone from version ${renamedKeys[former]?.endsWith ?? ''} on` };
+    }
+  }
+  const { profile } = layers;
   if (profile !== undefined && path in profiles[profile]) return { value: profiles[profile][path], source: `profile ${profile}` };
   return { value: fallback, source: 'default' };
 }
@@ -134,7 +171,7 @@ function readTenants(tables: unknown, filePath: string): ReadonlyMap<string, Ten
 
 /** A misspelt variable would otherwise be a default in silence. The one with the passphrase has a name of the operator's choice. */
 function refuseUnknownVariables(environment: ConfigSources['environment'], passphraseVariables: readonly unknown[]): void {
-  const known = new Set<unknown>([...passphraseVariables, ...configPaths.map(variableOf), 'RON_KMS_CONFIG', 'RON_KMS_PROFILE', 'RON_KMS_URL', 'RON_KMS_TOKEN', 'RON_KMS_CA_FILE']);
+  const known = new Set<unknown>([...passphraseVariables, ...configPaths.map(variableOf), ...Object.keys(renamedKeys).map(variableOf), 'RON_KMS_CONFIG', 'RON_KMS_PROFILE', 'RON_KMS_URL', 'RON_KMS_TOKEN', 'RON_KMS_CA_FILE']);
   const unknown = Object.keys(environment).find((name) => name.startsWith('RON_KMS_') && !known.has(name));
   if (unknown !== undefined) throw new ConfigError(`${unknown} is not a setting of this version`);
 }

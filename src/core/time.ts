@@ -1,5 +1,6 @@
 const RFC3339 = /^\d{4}-(\d{2})-(\d{2})T([01]\d|2[0-3]):[0-5]\d:[0-5]\d(\.\d{1,9})?(Z|[+-]([01]\d|2[0-3]):[0-5]\d)$/;
-const DURATION = /^(0|[1-9]\d{0,11})(ms|s|m|h|d)$/;
+export const DURATION_PATTERN = '^(0|[1-9]\\d{0,11})(ms|s|m|h|d)$';
+const DURATION = new RegExp(DURATION_PATTERN);
 const UNIT_MS = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 } as const;
 
 /** An RFC 3339 date-time (§5.6) in milliseconds since the epoch; undefined when it is none. No leap seconds. */

@@ -1,6 +1,5 @@
 import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http';
 import type { KmsError } from '../core/errors.ts';
-import type { Random } from '../ports/random.ts';
 import type { Telemetry } from '../ports/telemetry.ts';
 import type { Caller } from '../service/call.ts';
 import type { Operations } from '../service/operations.ts';
@@ -10,7 +9,7 @@ import { renderError } from './render.ts';
 export interface DoorDeps {
   readonly operations: Pick<Operations, 'refused'>;
   readonly telemetry: Telemetry;
-  readonly random: Random;
+  readonly newId: () => string;
 }
 
 /**
@@ -34,11 +33,11 @@ interface TurnedAway {
 const MOMENT_MS = 5;
 const KEPT_MAX = 1024;
 
-export function makeDoor({ operations, telemetry, random }: DoorDeps): Door {
+export function makeDoor({ operations, telemetry, newId }: DoorDeps): Door {
   const turnedAway = new Map<string, TurnedAway>();
 
   const refuse = async (request: IncomingMessage, response: ServerResponse, { refusal, caller }: TurnedAway): Promise<void> => {
-    const requestId = random.uuidv7();
+    const requestId = newId();
     const corrId = corrIdFrom(request, requestId);
     telemetry.refused({ refusal, requestId, corrId, peer: peerOf(request) });
     const recorded = operations.refused(refusal, { ...caller, requestId, corrId }, undefined);

@@ -1,6 +1,5 @@
 import type { ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
-import type { Random } from '../ports/random.ts';
 import type { Telemetry } from '../ports/telemetry.ts';
 import type { Operations } from '../service/operations.ts';
 import type { Stranger } from '../service/refusals.ts';
@@ -15,7 +14,7 @@ import { isHandshaking } from './tls.ts';
 export interface RefuseBrokenDeps {
   readonly operations: Pick<Operations, 'refused'>;
   readonly telemetry: Telemetry;
-  readonly random: Random;
+  readonly newId: () => string;
 }
 
 /** Refuses what is not even HTTP in the same envelope as all else, and closes the connection behind it. */
@@ -31,7 +30,7 @@ interface Begun {
   readonly before: ServerResponse | undefined;
 }
 
-export function makeRefuseBroken({ operations, telemetry, random }: RefuseBrokenDeps): RefuseBroken {
+export function makeRefuseBroken({ operations, telemetry, newId }: RefuseBrokenDeps): RefuseBroken {
   const latest = new WeakMap<Socket, Begun>();
   const broken = new WeakSet<Socket>();
 
@@ -61,7 +60,7 @@ export function makeRefuseBroken({ operations, telemetry, random }: RefuseBroken
       const last = answer?.req.complete === true ? answer : before;
       if (last !== undefined && !last.closed) await once(last, 'close');
 
-      const requestId = random.uuidv7();
+      const requestId = newId();
       const refusal = errorOf(fault);
       telemetry.refused({ refusal, requestId, corrId: requestId, peer: peerOf({ socket }) });
       await operations.refused(refusal, strangerOf(requestId, wayIn({ socket })));

@@ -2,7 +2,6 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { Server, ServerResponse } from 'node:http';
 import type { Server as HttpsServer } from 'node:https';
 import type { Socket } from 'node:net';
-import type { Random } from '../ports/random.ts';
 import type { Telemetry } from '../ports/telemetry.ts';
 import type { Authenticate } from '../service/authenticate.ts';
 import type { Op } from '../core/log/entry.ts';
@@ -37,8 +36,11 @@ export interface HttpDeps {
   readonly operations: Operations;
   readonly authenticate: Authenticate;
   readonly telemetry: Telemetry;
-  readonly random: Random;
+  /** A UUID: the id of a request, and of what it belongs to where it does not say. */
+  readonly newId: () => string;
   readonly limits: HttpLimits;
+  /** `observability.log_inputs`, as it stands. */
+  readonly isLoggingInputs: () => boolean;
   readonly version: string;
   /** Left out: plain HTTP. */
   readonly tls?: TlsSettings;
@@ -62,14 +64,14 @@ const ANY_METHOD = ['GET', 'POST', 'PUT', 'PATCH', 'DELETE'] as const;
 
 /** The API over HTTP. It routes, parses and renders; it decides nothing. */
 export function createHttpServer(deps: HttpDeps): HttpApi {
-  const { operations, authenticate, telemetry, random, limits, version, tls } = deps;
+  const { operations, authenticate, telemetry, newId, limits, isLoggingInputs, version, tls } = deps;
   const options = { ...edgeOptions(limits), requestTimeout: limits.readTimeoutMs, keepAliveTimeout: limits.idleTimeoutMs };
-  const door = makeDoor({ operations, telemetry, random });
+  const door = makeDoor({ operations, telemetry, newId });
   const app = Fastify({
     bodyLimit: limits.bodyMaxBytes,
     routerOptions: { maxParamLength: PATH_SEGMENT_MAX, querystringParser: parseQuery },
     serverFactory: (handle) => (tls === undefined ? createServer(options, door.before(handle)) : createTlsServer({ ...options, ...tlsOptions(tls, limits.readTimeoutMs) }, door.before(handle))),
-    genReqId: () => random.uuidv7(),
+    genReqId: newId,
     frameworkErrors: (fault, request, reply) => { void refuse(fault, request, reply); },
     clientErrorHandler: (fault, socket) => { void broken.refuse(fault, socket); },
     logger: false,
@@ -93,7 +95,7 @@ export function createHttpServer(deps: HttpDeps): HttpApi {
     return reply.code(refusal.status).send(renderError(refusal, request.id));
   };
 
-  const broken = makeRefuseBroken({ operations, telemetry, random });
+  const broken = makeRefuseBroken({ operations, telemetry, newId });
 
   if (tls !== undefined) watchHandshakes(app.server as HttpsServer, () => telemetry.event('warn', 'tls_handshake_failed'));
   const edges: Edge[] = [];
@@ -146,6 +148,10 @@ export function createHttpServer(deps: HttpDeps): HttpApi {
   });
 
   const routes = makeRoutes(operations);
+  const noteInputs = (request: FastifyRequest, _reply: FastifyReply, done: () => void): void => {
+    if (isLoggingInputs()) telemetry.event('info', 'inputs', { corr_id: corrIdOf(request), request_id: request.id, path: request.routeOptions.url ?? '', inputs: lengthsOf(request.body) });
+    done();
+  };
   const authenticated = async (request: FastifyRequest): Promise<void> => {
     request.caller = await authenticate(bearerOf(request), { ...wayIn(request), corrId: corrIdOf(request), requestId: request.id });
   };
@@ -157,6 +163,7 @@ export function createHttpServer(deps: HttpDeps): HttpApi {
         schema: { ...(route.body && { body: route.body }), ...(route.params && { params: route.params }), querystring: route.query ?? NoQuery },
         ...(route.op && { config: { op: route.op } }),
         onRequest: authenticated,
+        preHandler: noteInputs,
         handler: isMedia(route.answer) ? mediaHandler(route, route.answer) : jsonHandler(route),
       });
     }
@@ -228,6 +235,14 @@ const placeholders: Readonly<Record<string, readonly string[]>> = {
 function urlsOf({ path }: Route): readonly string[] {
   const [braced = '', name = ''] = /\{(\w+)\}/.exec(path) ?? [];
   return (placeholders[name] ?? ['']).map((written) => BASE_PATH + path.replace(braced, written));
+}
+
+/** The names of a body's fields, and how long each is: characters, items or members. The schema has passed, so the names are ours. */
+function lengthsOf(body: unknown): string {
+  return Object.entries(body ?? {}).map(([name, value]: [string, unknown]) => {
+    if (typeof value === 'string' || Array.isArray(value)) return `${name}:${value.length}`;
+    return typeof value === 'object' && value !== null ? `${name}:${Object.keys(value).length}` : name;
+  }).join(' ');
 }
 
 /** What is wrong with a request before anyone asks who sent it. */

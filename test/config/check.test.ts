@@ -52,6 +52,7 @@ describe('settings of the log that fit together', () => {
 
 describe('settings of the log that do not are refused in one line that says what to change', () => {
   test.each<[Given, RegExp]>([
+    [{ flags: { ...withLog, 'service-allow-sign-fallback': 'true' } }, /service\.allow_sign_fallback = true needs a second backend/],
     [{ flags: { 'service-backend': 'tpm' } }, /service\.backend = "tpm" is not built yet.*--profile micronode/],
     [{ flags: { 'service-amnesia': 'true' } }, /service\.backend = "file" keeps keys, and service\.amnesia = true forgets them/],
     [{ profile: 'micronode', flags: { 'service-backend': 'file' } }, /keeps keys, and service\.amnesia = true/],

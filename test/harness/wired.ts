@@ -91,7 +91,7 @@ export async function startWired({ watch = (primitives) => primitives, custody: 
     kemAead: aeads['ChaCha20-Poly1305'], signPerSecond: 0, inFlightMax: { signing: 512, verifying: 1024 }, destroyMinAfterMs: 1000, verifyCacheTtlMs,
   }));
   const { app: api } = createHttpServer({
-    operations, telemetry, random, version: 'test',
+    operations, telemetry, newId: random.uuidv7, isLoggingInputs: () => false, version: 'test',
     authenticate: makeAuthenticate({
       capabilities: createKeysetCapabilities({ keyset: fixed(keyset), revocations: fixed(noRevocations) }), clock, audit,
       limits: () => ({ maxTokenLifetimeMs: 86_400_000, timeSkewToleranceMs: 2000 }),

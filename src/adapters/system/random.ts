@@ -1,5 +1,5 @@
 import type { Random } from '../../ports/random.ts';
-import { randomBytes, randomUUIDv7, timingSafeEqual } from 'node:crypto';
+import { randomBytes, randomUUID, randomUUIDv7, timingSafeEqual } from 'node:crypto';
 
 const SAMPLE_BYTES = 32;
 
@@ -10,6 +10,7 @@ export function createSystemRandom(): Random {
   return {
     bytes: (length) => randomBytes(length),
     uuidv7: () => randomUUIDv7(),
+    uuidv4: () => randomUUID(),
     chance: () => randomBytes(4).readUInt32BE() / 2 ** 32,
     isHealthy() {
       try {
