@@ -20,6 +20,7 @@ import { protectMemory, weaknessesOf } from '../adapters/system/process-guard.ts
 import { createSystemRandom } from '../adapters/system/random.ts';
 import { createMetrics } from '../adapters/telemetry/metrics.ts';
 import { createTelemetry } from '../adapters/telemetry/telemetry.ts';
+import { traced } from '../adapters/tracing/traced.ts';
 import { isLoopback, weaknessesOfConfig } from '../config/check.ts';
 import { KmsError } from '../core/errors.ts';
 import { deriveMacaroonKey } from '../core/macaroon/chain.ts';
@@ -48,6 +49,7 @@ import { makeReadiness } from './readiness.ts';
 import { makeRootKeyMove } from './root-key-move.ts';
 import { settleLog } from './settle-log.ts';
 import { openTls } from './tls.ts';
+import { openTracing } from './tracing.ts';
 
 export interface ServiceDeps {
   readonly config: Config;
@@ -110,8 +112,9 @@ export async function startService({ config, reread, log: logLines, version, env
   const backups = openBackups({ settings, environment, memory, instance, backend, clock });
   const clockGuard = createClockGuard({ clock, audit: log, toleranceMs: () => live.current().settings['security.time_skew_tolerance_ms'], isKeptRight: () => !live.current().settings['security.clock_sync_required'] || isKernelClockSynchronised() === true });
   const metrics = createMetrics({ ...logMetrics, ...makeGauges({ settings, live, store, custody: () => custody, queueDepths: () => ({ ...operations.queueDepths(), audit: log.waiting() }), conditions: () => conditions() }) });
-  const telemetry = createTelemetry({ metrics, log: logLines, backend: settings['service.backend'], redactLevel: () => live.current().settings['observability.redact_level'] });
-  const custody = guardCustody({ custody: backend.custody, clock, chance: random.chance, telemetry });
+  const tracing = await openTracing({ settings, version: version['version'] ?? '', instance: log.origin, telemetry: () => telemetry });
+  const telemetry: Telemetry = createTelemetry({ metrics, log: logLines, backend: settings['service.backend'], redactLevel: () => live.current().settings['observability.redact_level'], tracing });
+  const custody = guardCustody({ custody: traced(tracing, 'custody', backend.custody, ['sign', 'sealAead', 'open', 'generate', 'erase']), clock, chance: random.chance, telemetry });
   const integrity = createIntegrity({ log, telemetry });
   if (anchorFault !== undefined) integrity.fail('anchor', anchorFault);
   const anchoring = openAnchoring({ settings, log, anchor, clock, random, telemetry, integrity });
@@ -119,13 +122,13 @@ export async function startService({ config, reread, log: logLines, version, env
     signer, audit: log, reader: log, changeKeys: log.changeKeys, keyRotationMs: settings['audit.key_rotation'],
     clocks: { clock, guard: clockGuard }, report: { telemetry, random },
   });
-  const policy = openPolicy({ live, clock, random, telemetry });
+  const policy = openPolicy({ live, clock, random, telemetry, tracing });
   const operations = createOperations({
-    custody: { custody, publicKeys: createPublicKeys(primitives) }, store, audit: log, telemetry,
+    custody: { custody, publicKeys: createPublicKeys(primitives) }, store, audit: traced(tracing, 'audit', log, ['append']), telemetry, tracing,
     ...(instance && { rootKeyMove: makeRootKeyMove({ rootKeys: instance.rootKeys, keys: backend.sealed, logKeys }) }),
     ...(backups && { backups }),
     log: { reader: log, head: () => backedUpHead(log), ...(anchoring && { anchoring }), keys: logKeys, integrity },
-    policy, settings: live,
+    policy: traced(tracing, 'policy', policy, ['decide']), settings: live,
     system: { clock, random, clockGuard },
   }, live.derived(operationsConfig));
 
@@ -199,6 +202,7 @@ export async function startService({ config, reread, log: logLines, version, env
       await operations.close();
       await store.close();
       await log.stop().catch((fault: unknown) => telemetry.event('error', 'last_checkpoint_failed', { code: KmsError.from(fault).code }));
+      await tracing.close();
       instance?.rootKeys.destroy();
       telemetry.event('info', 'stopped');
     },

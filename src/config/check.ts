@@ -125,6 +125,10 @@ const rules: readonly Rule[] = [
     say: () => 'policy.url must be https, or http on loopback: who answers there decides',
   },
   {
+    isWrong: (settings) => settings['observability.otlp_url'] !== undefined && !isSafeUrl(settings['observability.otlp_url']),
+    say: () => 'observability.otlp_url must be https, or http on loopback: traces say who uses which keys',
+  },
+  {
     isWrong: (settings) => settings['policy.deadline'] < 1,
     say: () => 'policy.deadline is at least 1ms',
   },

@@ -99,6 +99,8 @@ export const configKeys = {
   'observability.redact_level': live(row(oneOf(['hashes', 'lengths', 'none']), 'hashes', 'how kids stand in the log')),
   'observability.log_inputs': live(row(boolean, false, 'a line for each request with the names of its fields and how long they are; never what is in them')),
   'observability.correlation_id_mode': row(oneOf(['uuidv7', 'uuidv4']), 'uuidv7', 'what the ids of requests are made as; uuidv4 tells no time'),
+  'observability.otlp_url': optional(string, 'collector of OpenTelemetry traces, OTLP/HTTP: https://…/v1/traces; left out, there are none'),
+  'observability.trace_percent': row(integer(0, 100), 100, 'of a hundred traces, how many are collected'),
 } as const;
 
 export type ConfigPath = keyof typeof configKeys;

@@ -22,6 +22,11 @@ export function corrIdFrom({ headers: { 'x-corr-id': given } }: Pick<IncomingMes
   return typeof given === 'string' && UUID.test(given) ? given.toLowerCase() : requestId;
 }
 
+/** Where the caller traces its calls; what it says is read by who collects traces, if anybody does. */
+export function traceParentOf({ headers: { traceparent } }: FastifyRequest): string | undefined {
+  return typeof traceparent === 'string' ? traceparent : undefined;
+}
+
 /** The address of the other end; an IPv4 one as itself where the socket speaks IPv6. */
 export function peerOf({ socket }: { readonly socket: Socket }): string | undefined {
   const address = socket.remoteAddress;

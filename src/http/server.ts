@@ -16,7 +16,7 @@ import { createServer as createTlsServer } from 'node:https';
 import Fastify from 'fastify';
 import { KmsError } from '../core/errors.ts';
 import { parseStrictJson } from '../core/strict-json.ts';
-import { bearerOf, corrIdOf, parseQuery, peerOf, wayIn } from './connection.ts';
+import { bearerOf, corrIdOf, parseQuery, peerOf, traceParentOf, wayIn } from './connection.ts';
 import { createUnpack } from './content-encoding.ts';
 import { makeDoor } from './door.ts';
 import { edgeOptions, guardEdge } from './edge.ts';
@@ -153,7 +153,7 @@ export function createHttpServer(deps: HttpDeps): HttpApi {
     done();
   };
   const authenticated = async (request: FastifyRequest): Promise<void> => {
-    request.caller = await authenticate(bearerOf(request), { ...wayIn(request), corrId: corrIdOf(request), requestId: request.id });
+    request.caller = await authenticate(bearerOf(request), { ...wayIn(request), corrId: corrIdOf(request), requestId: request.id, traceParent: traceParentOf(request) });
   };
   for (const route of routes) {
     for (const url of urlsOf(route)) {

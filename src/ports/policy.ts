@@ -15,6 +15,8 @@ export interface PolicyQuestion {
   readonly peer: string | undefined;
   readonly labels: Readonly<Record<string, string>>;
   readonly policyHints: Readonly<Record<string, unknown>> | undefined;
+  /** Goes along, to be found in the logs of both; decides nothing. */
+  readonly corrId: string;
   readonly requested: { readonly mode?: VerifyMode | undefined; readonly produceHybrid?: boolean | undefined };
 }
 

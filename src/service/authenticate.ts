@@ -34,6 +34,7 @@ interface Connection {
   readonly certificateSha256: string | undefined;
   readonly corrId: string;
   readonly requestId: string;
+  readonly traceParent: string | undefined;
 }
 
 export type Authenticate = (token: string | undefined, connection: Connection) => Promise<Caller>;

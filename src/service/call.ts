@@ -20,6 +20,8 @@ export interface Caller {
   readonly via: string;
   readonly corrId: string;
   readonly requestId: string;
+  /** The trace that it is in, as its request says it (W3C Trace Context); undefined when it does not. */
+  readonly traceParent: string | undefined;
 }
 
 /** What an operation is about, once it is known and authorised. */

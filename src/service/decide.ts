@@ -37,9 +37,9 @@ export function makeDecide(policy: Policy): Decide {
   });
 }
 
-function questionOf({ op, caller, subject }: Call, { base, tenant, purpose, alg, labels, policyHints }: Asked, requested: Requested): PolicyQuestion {
+function questionOf({ op, caller, corrId, subject }: Call, { base, tenant, purpose, alg, labels, policyHints }: Asked, requested: Requested): PolicyQuestion {
   return {
-    op, tenant, purpose, alg, labels, policyHints, requested,
+    op, tenant, purpose, alg, labels, policyHints, requested, corrId,
     kid: subject?.key.base === base ? subject?.version.kid : base,
     clientId: caller?.identity.clientId,
     peer: caller?.peer,

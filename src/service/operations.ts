@@ -12,6 +12,7 @@ import type { Random } from '../ports/random.ts';
 import type { RootKeyMove } from '../ports/resealing.ts';
 import type { SettingsSource } from '../ports/settings.ts';
 import type { Telemetry } from '../ports/telemetry.ts';
+import type { Tracing } from '../ports/tracing.ts';
 import type { Anchoring } from './anchoring.ts';
 import type { Caller } from './call.ts';
 import type { ClockGuard } from './clock-guard.ts';
@@ -70,6 +71,7 @@ export interface World {
   readonly policy: Policy;
   readonly settings: SettingsSource;
   readonly telemetry: Telemetry;
+  readonly tracing: Tracing;
   readonly system: { readonly clock: Clock; readonly random: Random; readonly clockGuard: ClockGuard };
 }
 
@@ -108,7 +110,7 @@ const RECORD_SCANS_MAX = 16;
 export type Operations = ReturnType<typeof createOperations>;
 
 /** The services, tied together: each operation with no more than it needs, every client's call through `perform`. */
-export function createOperations({ custody: { custody, publicKeys }, store, rootKeyMove, backups, audit, log, policy, settings, telemetry, system }: World, config: () => OperationsConfig) {
+export function createOperations({ custody: { custody, publicKeys }, store, rootKeyMove, backups, audit, log, policy, settings, telemetry, tracing, system }: World, config: () => OperationsConfig) {
   const { clock, random, clockGuard } = system;
   const rates = createRateLimits({ clock, signPerSecond: () => config().signPerSecond });
   const signing = createWorkQueue({ width: WORK_WIDTH, max: () => config().inFlightMax.signing, full: { hint: 'security.max_inflight_sign was reached, and few may wait until the rush is over', queue: 'sign' }, clock });
@@ -147,7 +149,7 @@ export function createOperations({ custody: { custody, publicKeys }, store, root
   const reload = makeReload({ authorise, audit, settings, requireWritable, report: { telemetry, clock, random } });
   const reading = createInFlight(() => RECORD_SCANS_MAX, { hint: 'too many requests read the log at once', queue: 'records' });
   const refusals = createRefusals({ audit, clock, random, telemetry });
-  const perform = makePerform({ clock, random, telemetry, clockGuard, journal: { requireWritable, refusals } });
+  const perform = makePerform({ clock, random, telemetry, tracing, clockGuard, journal: { requireWritable, refusals } });
   const housekeeping = makeHousekeeping({ store, own, clocks: { clock, guard: clockGuard }, telemetry });
 
   type Request<F> = F extends (call: never, request: infer R) => unknown ? R : never;

@@ -2,6 +2,7 @@ import type { Op } from '../core/log/entry.ts';
 import type { Clock } from '../ports/clock.ts';
 import type { Random } from '../ports/random.ts';
 import type { Telemetry } from '../ports/telemetry.ts';
+import type { Tracing } from '../ports/tracing.ts';
 import type { Caller, ClientCall } from './call.ts';
 import type { ClockGuard } from './clock-guard.ts';
 import type { Refusals } from './refusals.ts';
@@ -13,6 +14,7 @@ export interface PerformDeps {
   readonly clock: Clock;
   readonly random: Random;
   readonly telemetry: Telemetry;
+  readonly tracing: Tracing;
   readonly clockGuard: ClockGuard;
   /** Throws what is known to stand against any entry, and where refusals go. */
   readonly journal: { readonly requireWritable: () => void; readonly refusals: Refusals };
@@ -36,8 +38,11 @@ const CLOCK_FREE: ReadonlySet<Op> = new Set(['verify', 'accept-clock']);
 /** Operations that are done without their entry when there is no other way. */
 const LOG_FREE: ReadonlySet<Op> = new Set(['verify']);
 
-export function makePerform({ clock, random, telemetry, clockGuard, journal }: PerformDeps): Perform {
-  const run = async <T>(caller: Caller, op: Op, opId: string | undefined, work: (call: ClientCall) => Promise<T>, hashInput: () => string): Promise<T> => {
+export function makePerform({ clock, random, telemetry, tracing, clockGuard, journal }: PerformDeps): Perform {
+  const run = <T>(caller: Caller, op: Op, opId: string | undefined, work: (call: ClientCall) => Promise<T>, hashInput: () => string): Promise<T> =>
+    tracing.operation(op, caller, () => runTraced(caller, op, opId, work, hashInput));
+
+  const runTraced = async <T>(caller: Caller, op: Op, opId: string | undefined, work: (call: ClientCall) => Promise<T>, hashInput: () => string): Promise<T> => {
     const call: ClientCall = beginCall({ caller, actor: caller.actor, corrId: caller.corrId, op, opId: opId ?? random.uuidv7(), startedNs: clock.monotonicNs() });
     try {
       if (!CLOCK_FREE.has(op)) clockGuard.require();

@@ -55,6 +55,13 @@ describe('the house', () => {
     expect(importsOf(['src/service/sign.ts'])).toContainEqual({ from: 'src/service/sign.ts', to: 'src/ports/audit-log.ts' });
   });
 
+  test('what makes traces is loaded where they are collected, and nowhere else', () => {
+    const maker = 'src/adapters/tracing/otlp.ts';
+    expect(new Set(imports.filter(({ to }) => to.startsWith('@opentelemetry/')).map(({ from }) => from))).toEqual(new Set([maker]));
+    expect(imports.filter(({ to }) => to === maker).map(({ from }) => from)).toEqual(['src/compose/tracing.ts']);
+    expect(textOf('src/compose/tracing.ts')).not.toMatch(/^import .*otlp/m);
+  });
+
   test('core does no input or output', () => {
     const io = /^(node:)?(fs|http|https|child_process|timers|worker_threads|os|dgram|tls)\b/;
     expect(imports.filter(({ from, to }) => layerOf(from) === 'core' && io.test(to))).toEqual([]);

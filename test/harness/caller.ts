@@ -20,6 +20,6 @@ export function callerOf({ clientId = 'me', rootKeyId = 'root', tokenId = 't1', 
       scopes: new Set(scopes), tenants: ['core'], purposes: [], algs: [], kids: [], expiresAtMs: Number.MAX_SAFE_INTEGER, notBeforeMs: undefined, firstNotBeforeMs: undefined,
       peers: [], certificates: [], rates: [], ...caveats,
     },
-    caveatTexts: [], caveatNames: String, peer, via: 'tcp', corrId, requestId: 'request',
+    caveatTexts: [], caveatNames: String, peer, via: 'tcp', corrId, requestId: 'request', traceParent: undefined,
   };
 }

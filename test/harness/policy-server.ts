@@ -1,4 +1,4 @@
-import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { once } from 'node:events';
 import { createServer } from 'node:http';
@@ -12,6 +12,8 @@ export interface PolicyServer {
   readonly url: string;
   /** What it was asked so far. */
   readonly asked: Input[];
+  /** The headers of each question. */
+  readonly headers: IncomingHttpHeaders[];
   /** How it answers from now on. */
   answer(answers: PolicyAnswers): void;
   /** Closes its port and every connection, as a crash does. */
@@ -27,6 +29,7 @@ const allowAll: PolicyAnswers = () => ({ result: { allow: true } });
 export async function startPolicyServer(): Promise<PolicyServer> {
   let answers = allowAll;
   const asked: Input[] = [];
+  const headers: IncomingHttpHeaders[] = [];
   const handle = async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
     const chunks: Buffer[] = [];
     for await (const chunk of request) chunks.push(chunk as Buffer);
@@ -36,6 +39,7 @@ export async function startPolicyServer(): Promise<PolicyServer> {
       return;
     }
     asked.push(input);
+    headers.push(request.headers);
     const answer = answers(input, response);
     if (response.headersSent || response.destroyed || answer === NOTHING) return;
     response.writeHead(200, { 'content-type': 'application/json' }).end(typeof answer === 'string' ? answer : JSON.stringify(answer));
@@ -48,7 +52,7 @@ export async function startPolicyServer(): Promise<PolicyServer> {
   };
   const port = await listen(0);
   return {
-    url: `http://127.0.0.1:${port}${PATH}`, asked,
+    url: `http://127.0.0.1:${port}${PATH}`, asked, headers,
     answer(next) { answers = next; },
     async crash() {
       if (!server.listening) return;

@@ -23,6 +23,7 @@ import { createSystemRandom } from '../../src/adapters/system/random.ts';
 import { createLogLines } from '../../src/adapters/telemetry/log-lines.ts';
 import { createMetrics } from '../../src/adapters/telemetry/metrics.ts';
 import { createTelemetry } from '../../src/adapters/telemetry/telemetry.ts';
+import { noTracing } from '../../src/adapters/tracing/no-tracing.ts';
 import { aeads } from '../../src/core/algorithm/table.ts';
 import { createHttpServer } from '../../src/http/server.ts';
 import { makeAuthenticate } from '../../src/service/authenticate.ts';
@@ -75,13 +76,13 @@ export async function startWired({ watch = (primitives) => primitives, custody: 
   const audit = await openBreakableLog({ clock, ...logOptions });
   const guard = createClockGuard({ clock, audit, toleranceMs: () => 2000, isKeptRight: () => true });
   const metrics = createMetrics({});
-  const telemetry = createTelemetry({ metrics, log: createLogLines({ write: (line) => { log += line; } }), backend: 'inmem', redactLevel: () => 'none' });
+  const telemetry = createTelemetry({ metrics, log: createLogLines({ write: (line) => { log += line; } }), backend: 'inmem', redactLevel: () => 'none', tracing: noTracing });
   const integrity = createIntegrity({ log: audit, telemetry });
   const keyset = parseKeyset(Buffer.from(keysetText([{ id: ROOT_KEY_ID, secret: ROOT_SECRET }])), memory);
   const custody = guardCustody({ custody: outside ?? createInmemCustody({ primitives, memory }), clock, chance: random.chance, telemetry });
   const operations = createOperations({
     custody: { custody, publicKeys: createPublicKeys(primitives) },
-    store: createInmemStore(), audit, telemetry,
+    store: createInmemStore(), audit, telemetry, tracing: noTracing,
     log: { reader: audit, head: () => Promise.reject(new Error('no backups here')), keys: { rotate: rotateNothing }, integrity },
     policy: createBuiltinPolicy(() => ({ stage: { produceHybrid: true, verifyMode: 'or', rolloutPercent: 100 }, attestRequire: 'if-available', tenants: new Map() })),
     settings: { look: () => ({ refused: 'nothing to take' }) },

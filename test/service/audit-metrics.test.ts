@@ -2,6 +2,7 @@ import { expect, test } from 'vitest';
 import { createLogLines } from '../../src/adapters/telemetry/log-lines.ts';
 import { createMetrics } from '../../src/adapters/telemetry/metrics.ts';
 import { createTelemetry } from '../../src/adapters/telemetry/telemetry.ts';
+import { noTracing } from '../../src/adapters/tracing/no-tracing.ts';
 
 test('what the log counts is shown as it stands when it is asked for', async () => {
   let size = 3;
@@ -25,7 +26,7 @@ test('what the log counts is shown as it stands when it is asked for', async () 
 test('a log at odds with itself is an alarm line and a count', async () => {
   const metrics = createMetrics({});
   let lines = '';
-  const telemetry = createTelemetry({ metrics, log: createLogLines({ write: (line) => { lines += line; } }), backend: 'inmem', redactLevel: () => 'hashes' });
+  const telemetry = createTelemetry({ metrics, log: createLogLines({ write: (line) => { lines += line; } }), backend: 'inmem', redactLevel: () => 'hashes', tracing: noTracing });
   const counted = async (): Promise<string | undefined> => /^kms_audit_integrity_failed_total (\d+)$/m.exec((await metrics.render()).text)?.[1];
   expect(await counted()).toBe('0');
   telemetry.event('info', 'started');

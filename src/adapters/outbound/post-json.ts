@@ -5,16 +5,18 @@ export interface PostLimits {
   /** For the whole of it, the answer read. */
   readonly deadlineMs: number;
   readonly answerBytesMax: number;
+  /** Besides those of JSON. */
+  readonly headers?: Readonly<Record<string, string>>;
 }
 
 /**
  * Asks another service: one JSON object there, one back. Throws on anything but a 200 with an object in time: redirects lead
  * elsewhere than the operator said, and a field that stands twice may be read differently by whoever checks it.
  */
-export async function postJson(url: string, body: string, { deadlineMs, answerBytesMax }: PostLimits): Promise<object> {
+export async function postJson(url: string, body: string, { deadlineMs, answerBytesMax, headers }: PostLimits): Promise<object> {
   const response = await connect(url, {
     method: 'POST',
-    headers: { 'content-type': 'application/json', accept: 'application/json' },
+    headers: { 'content-type': 'application/json', accept: 'application/json', ...headers },
     body,
     redirect: 'error',
     signal: AbortSignal.timeout(deadlineMs),

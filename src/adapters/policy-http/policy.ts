@@ -1,6 +1,7 @@
 import type { Clock } from '../../ports/clock.ts';
 import type { Policy, PolicyQuestion } from '../../ports/policy.ts';
 import type { Telemetry } from '../../ports/telemetry.ts';
+import type { Tracing } from '../../ports/tracing.ts';
 import type { Verdict } from './verdict.ts';
 import { hash } from 'node:crypto';
 import { canonicalJson } from '../../core/canonical-json.ts';
@@ -25,6 +26,7 @@ export interface HttpPolicyDeps {
   /** From 0 to below 1. */
   readonly chance: () => number;
   readonly telemetry: Pick<Telemetry, 'event'>;
+  readonly tracing: Pick<Tracing, 'headers'>;
   /** Asked each time: a reload may change it. */
   readonly config: () => HttpPolicyConfig;
 }
@@ -45,16 +47,16 @@ const MS_NS = 1_000_000n;
 const CIRCUIT = { failuresMax: 5, firstWaitMs: 500, longestWaitMs: 15_000 };
 
 /** `policy.mode = "http"`: a policy service in the form of OPA's Data API (docs/runbooks/policy.md). */
-export function createHttpPolicy({ own, clock, chance, telemetry, config }: HttpPolicyDeps): HttpPolicy {
+export function createHttpPolicy({ own, clock, chance, telemetry, tracing, config }: HttpPolicyDeps): HttpPolicy {
   const circuit = createCircuit({ ...CIRCUIT, chance });
   /** In the order of the asking, so the oldest stand first. */
   const asked = new Map<string, Asked>();
 
-  const ask = async (body: string, { url, deadlineMs }: HttpPolicyConfig): Promise<Verdict> => {
+  const ask = async (body: string, corrId: string, { url, deadlineMs }: HttpPolicyConfig): Promise<Verdict> => {
     const waitMs = circuit.enter(clock.monotonicNs());
     if (waitMs !== undefined) throw unavailable(waitMs);
     try {
-      const verdict = verdictOf(await postJson(url, body, { deadlineMs, answerBytesMax: ANSWER_BYTES_MAX }));
+      const verdict = verdictOf(await postJson(url, body, { deadlineMs, answerBytesMax: ANSWER_BYTES_MAX, headers: { 'x-corr-id': corrId, ...tracing.headers() } }));
       if (!circuit.isClosed()) telemetry.event('info', 'policy_reached_again');
       circuit.succeeded();
       return verdict;
@@ -74,7 +76,7 @@ export function createHttpPolicy({ own, clock, chance, telemetry, config }: Http
     const nowNs = clock.monotonicNs();
     const known = asked.get(name);
     if (known !== undefined && nowNs - known.atNs < BigInt(settings.cacheTtlMs) * MS_NS) return known.verdict;
-    const verdict = ask(body, settings);
+    const verdict = ask(body, question.corrId, settings);
     asked.delete(name);
     asked.set(name, { verdict, atNs: nowNs });
     for (const oldest of asked.keys()) {

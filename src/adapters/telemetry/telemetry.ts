@@ -1,5 +1,6 @@
 import type { VersionRecord } from '../../core/key/record.ts';
 import type { OperationReport, RequestReport, Telemetry } from '../../ports/telemetry.ts';
+import type { Tracing } from '../../ports/tracing.ts';
 import type { LogLines } from './log-lines.ts';
 import type { Metrics } from './metrics.ts';
 import { KmsError } from '../../core/errors.ts';
@@ -13,14 +14,17 @@ export interface TelemetryDeps {
   /** `service.backend`. */
   readonly backend: string;
   readonly redactLevel: () => RedactLevel;
+  readonly tracing: Pick<Tracing, 'note'>;
 }
 
-export function createTelemetry({ metrics, log, backend, redactLevel }: TelemetryDeps): Telemetry {
+export function createTelemetry({ metrics, log, backend, redactLevel, tracing }: TelemetryDeps): Telemetry {
   return {
     operation(report) {
       metrics.operation(report.op, report.alg, report.result, report.latencyMs / 1000);
       if (report.refusal !== undefined) metrics.rejected(report.refusal);
-      log.write(levelOf(report), operationFields[redactLevel()](report));
+      const fields = operationFields[redactLevel()](report);
+      log.write(levelOf(report), fields);
+      tracing.note(fields);
     },
     refused(report) {
       const { refusal, corrId, requestId, peer } = report;
