@@ -47,7 +47,7 @@ export function offlineChanges({ config, audit: { log }, store, custody, clock, 
   const outcomes = createOutcomes({ audit: log });
   const rules = makeKeyRules(() => ({ allowed: new Set(), evidenceClasses: new Set() }), store, { attested: () => undefined });
   const decide = makeDecide(createBuiltinPolicy(() => ownRules(config)));
-  const mutate = makeMutate({ store, log: { audit: log, outcomes }, anchoring: undefined, clock, signing: createWorkQueue({ width: AT_ONCE, max: () => Infinity, full: {}, clock }), requireWritable: () => undefined });
+  const mutate = makeMutate({ store, log: { audit: log, outcomes }, anchoring: undefined, clock, signing: createWorkQueue({ width: AT_ONCE, rushWidth: AT_ONCE, max: () => Infinity, full: {}, clock }), requireWritable: () => undefined });
   const own: OwnChanges = makeOwnChanges({ store, custody, mutate, make: { version: makeMakeVersion({ custody, clock }), rules, decide }, clock, random });
   const reserve = makeReserveNonces({ store, log: { audit: log, outcomes }, anchoring: undefined, clock, random });
 

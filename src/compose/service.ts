@@ -16,6 +16,7 @@ import { createSignaturePrimitives } from '../adapters/crypto/signatures.ts';
 import { systemClock } from '../adapters/system/clock.ts';
 import { isKernelClockSynchronised } from '../adapters/system/kernel-clock.ts';
 import { createLockedMemory } from '../adapters/system/locked-memory.ts';
+import { lowerPoolPriority } from '../adapters/system/pool-priority.ts';
 import { protectMemory, weaknessesOf } from '../adapters/system/process-guard.ts';
 import { createSystemRandom } from '../adapters/system/random.ts';
 import { createMetrics } from '../adapters/telemetry/metrics.ts';
@@ -177,6 +178,8 @@ export async function startService({ config, reread, log: logLines, version, env
     await logKeys.tick();
     await operations.housekeeping();
   });
+
+  lowerPoolPriority();
 
   const vkeys = signer.keys().map(({ vkey }) => vkey);
   const fullCheck = new AbortController();

@@ -104,6 +104,8 @@ export interface OperationsConfig {
  * file flushes, which share the pool, not behind many signatures. What waits waits where tenants take turns.
  */
 const WORK_WIDTH = 8;
+/** One for each thread, and one that waits: the event loop comes by often enough (adapters/system/pool-priority.ts). */
+const RUSH_WIDTH = 5;
 /** `GET /audit/records` may read a good deal each. */
 const RECORD_SCANS_MAX = 16;
 
@@ -113,8 +115,8 @@ export type Operations = ReturnType<typeof createOperations>;
 export function createOperations({ custody: { custody, publicKeys }, store, rootKeyMove, backups, audit, log, policy, settings, telemetry, tracing, system }: World, config: () => OperationsConfig) {
   const { clock, random, clockGuard } = system;
   const rates = createRateLimits({ clock, signPerSecond: () => config().signPerSecond });
-  const signing = createWorkQueue({ width: WORK_WIDTH, max: () => config().inFlightMax.signing, full: { hint: 'security.max_inflight_sign was reached, and few may wait until the rush is over', queue: 'sign' }, clock });
-  const verifying = createWorkQueue({ width: WORK_WIDTH, max: () => config().inFlightMax.verifying, full: { hint: 'security.max_inflight_verify was reached, and few may wait until the rush is over', queue: 'verify' }, clock });
+  const signing = createWorkQueue({ width: WORK_WIDTH, rushWidth: RUSH_WIDTH, max: () => config().inFlightMax.signing, full: { hint: 'security.max_inflight_sign was reached, and few may wait until the rush is over', queue: 'sign' }, clock });
+  const verifying = createWorkQueue({ width: WORK_WIDTH, rushWidth: RUSH_WIDTH, max: () => config().inFlightMax.verifying, full: { hint: 'security.max_inflight_verify was reached, and few may wait until the rush is over', queue: 'verify' }, clock });
   const authorise = makeAuthorise({ store, rates });
   const decide = makeDecide(policy);
   const quotas = makeTenantQuotas({ rates, keyCounts: store.keyCounts });

@@ -13,6 +13,8 @@ export interface WorkQueue {
 export interface WorkQueueConfig {
   /** How much runs at once. */
   readonly width: number;
+  /** The same in a rush: what runs takes from what is running already, and somebody waits for each. */
+  readonly rushWidth: number;
   /** How much there may be in all, asked each time: a reload may change it. */
   readonly max: () => number;
   /** Says that it is full. */
@@ -26,12 +28,13 @@ interface Waiting {
   readonly refuse: () => void;
 }
 
-/** In a rush nobody is let in to wait longer than about this. */
-const TARGET_WAIT_S = 0.025;
+/** In a rush nobody is let in to wait longer than about this, besides the work itself. */
+const TARGET_WAIT_S = 0.004;
 /** A line as long as a part of all that may be is a rush once it has lasted: a batch has been done by then. */
 const RUSH_SHARE = 0.5;
 const RUSH_AFTER_NS = 200_000_000n;
-const RUSH_WIDTHS = 4;
+/** Of those who ask for little, some come at once all the same. */
+const LINE_MIN = 4;
 /** The rush is over when nobody was refused for so long. */
 const CALM_NS = 1_000_000_000n;
 const MEASURED_OVER_NS = 100_000_000n;
@@ -43,7 +46,7 @@ const SECOND_NS = 1e9;
  * queue that is full, or half full for long, only makes every answer late. In such a rush what waits is kept to what is
  * done in some milliseconds, an equal part of it for each tenant, and the rest is refused at once.
  */
-export function createWorkQueue({ width, max, full, clock }: WorkQueueConfig): WorkQueue {
+export function createWorkQueue({ width, rushWidth, max, full, clock }: WorkQueueConfig): WorkQueue {
   /** In the order of their turns. */
   const lines = new Map<string, Waiting[]>();
   const rate = createRate(clock);
@@ -52,18 +55,17 @@ export function createWorkQueue({ width, max, full, clock }: WorkQueueConfig): W
   let rushUntilNs = 0n;
   let longSinceNs: bigint | undefined;
 
-  /** In a rush the event loop comes by seldom, with so many refusals to write each time: what runs must last until then. */
-  const widthAt = (nowNs: bigint): number => (nowNs < rushUntilNs ? RUSH_WIDTHS * width : width);
+  const widthAt = (nowNs: bigint): number => (nowNs < rushUntilNs ? rushWidth : width);
 
   const isShort = (tenant: string, cost: number): boolean => {
     const waiting = lines.get(tenant)?.length ?? 0;
     const tenants = lines.size + (waiting === 0 ? 1 : 0);
-    return waiting + cost <= Math.max(1, Math.ceil((TARGET_WAIT_S * rate.perSecond()) / tenants));
+    return waiting + cost <= Math.max(LINE_MIN, Math.ceil((TARGET_WAIT_S * rate.perSecond()) / tenants));
   };
 
   /** Refuses who came last in lines that are too long now. */
   const shorten = (): void => {
-    const each = Math.max(1, Math.ceil((TARGET_WAIT_S * rate.perSecond()) / lines.size));
+    const each = Math.max(LINE_MIN, Math.ceil((TARGET_WAIT_S * rate.perSecond()) / lines.size));
     for (const line of lines.values()) {
       for (const { cost, refuse } of line.splice(each)) {
         depth -= cost;

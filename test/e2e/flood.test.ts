@@ -1,5 +1,5 @@
 import type { Serving } from '../harness/service.ts';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { Agent, request } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -73,6 +73,15 @@ test('in a flood each answer is a signature or a refusal, every signature is in 
   expect(await numberOf(/kms_reject_total\{reason="backpressure"\} (\d+)/)).toBe(refused.length);
   // Most of them at the door: they never became an operation.
   expect(await numberOf(/kms_ops_total\{op="sign",alg="[^"]*",result="Backpressure"\} (\d+)/)).toBeLessThan(refused.length / 2);
+});
+
+test.skipIf(process.platform !== 'linux')('the threads that work with keys stand behind the one that serves', async () => {
+  await createKey(service, {}, OPERATOR);
+  const tasks = `/proc/${service.pid}/task`;
+  const niceOf = (id: string): number => Number(readFileSync(`${tasks}/${id}/stat`, 'latin1').split(') ')[1]?.split(' ')[16]);
+  const pool = readdirSync(tasks).filter((id) => readFileSync(`${tasks}/${id}/comm`, 'latin1') === 'libuv-worker\n');
+  expect(pool.length).toBe(4);
+  expect(pool.map((id) => niceOf(id) - niceOf(String(service.pid)))).toEqual([10, 10, 10, 10]);
 });
 
 test('a tenant that asks for little is served while another floods', { timeout: 60_000 }, async () => {

@@ -24,7 +24,7 @@ async function open({ afterMutation = async () => undefined, requireWritable = (
   const before = log.size();
   const store = createInmemStore();
   const outcomes = createOutcomes({ audit: log });
-  const mutate = makeMutate({ store, log: { audit: log, outcomes }, anchoring: { afterMutation }, clock: systemClock, signing: createWorkQueue({ width: 4, max: () => 4, full: {}, clock: systemClock }), requireWritable });
+  const mutate = makeMutate({ store, log: { audit: log, outcomes }, anchoring: { afterMutation }, clock: systemClock, signing: createWorkQueue({ width: 4, rushWidth: 4, max: () => 4, full: {}, clock: systemClock }), requireWritable });
   const entries = () => entriesFrom(log, before);
   return { log, store, mutate, outcomes, entries, results: async () => (await entries()).map(({ result }) => result as string) };
 }
