@@ -1,6 +1,7 @@
 import type { Socket } from 'node:net';
 import { connect } from 'node:net';
 import { once } from 'node:events';
+import { connect as connectTls } from 'node:tls';
 
 /** One keep-alive connection with one request in flight, as a caller that waits for its answers has it. */
 export interface Connection {
@@ -12,6 +13,8 @@ export interface Connection {
 export interface ConnectionDeps {
   readonly host: string;
   readonly port: number;
+  /** PEM; left out, in the clear. */
+  readonly ca: string | undefined;
   /** Whole requests, sent in turn and from the top again. */
   readonly requests: readonly Buffer[];
   readonly firstRequest: number;
@@ -70,20 +73,8 @@ export async function openConnection(deps: ConnectionDeps): Promise<Connection> 
     send();
   };
 
-  const socket: Socket = connect({
-    host: deps.host,
-    port: deps.port,
-    noDelay: true,
-    onread: {
-      buffer: readBuffer,
-      callback(lengthBytes) {
-        const bytes = readBuffer.subarray(0, lengthBytes);
-        take(held === undefined ? bytes : Buffer.concat([held, bytes]));
-        return true;
-      },
-    },
-  });
-  await once(socket, 'connect');
+  const onRead = (bytes: Buffer): void => take(held === undefined ? bytes : Buffer.concat([held, bytes]));
+  const socket = await openSocket(deps, onRead);
   socket.on('error', (fault) => onFailure(fault.message));
   socket.once('close', () => {
     if (!isStopping) onFailure('the server closed the connection');
@@ -103,6 +94,27 @@ export async function openConnection(deps: ConnectionDeps): Promise<Connection> 
       socket.destroy();
     },
   };
+}
+
+async function openSocket({ host, port, ca }: ConnectionDeps, onRead: (bytes: Buffer) => void): Promise<Socket> {
+  if (ca !== undefined) {
+    const secured = connectTls({ host, port, ca, servername: 'localhost' });
+    secured.setNoDelay(true);
+    await once(secured, 'secureConnect');
+    return secured.on('data', onRead);
+  }
+  const socket = connect({
+    host, port, noDelay: true,
+    onread: {
+      buffer: readBuffer,
+      callback(lengthBytes) {
+        onRead(readBuffer.subarray(0, lengthBytes));
+        return true;
+      },
+    },
+  });
+  await once(socket, 'connect');
+  return socket;
 }
 
 let lengthAt = 0;

@@ -18,6 +18,8 @@ export interface LoadJob {
   /** What ends the measured part. */
   readonly until: { readonly ms: number } | { readonly answers: number };
   readonly refusalMark?: string;
+  /** Of the service's certificate, PEM, where it speaks TLS. */
+  readonly ca?: string;
   /** Whose processor time is read at both ends of the measured part. */
   readonly serverPid: number;
 }
@@ -35,7 +37,7 @@ export interface LoadResult {
   readonly firstFailure?: string;
 }
 
-async function runLoad({ host, port, connections, requests: encoded, warmUpMs, until, refusalMark, serverPid }: LoadJob): Promise<LoadResult> {
+async function runLoad({ host, port, connections, requests: encoded, warmUpMs, until, refusalMark, ca, serverPid }: LoadJob): Promise<LoadResult> {
   const requests = encoded.map((request) => Buffer.from(request, 'base64'));
   const mark = refusalMark === undefined ? undefined : Buffer.from(refusalMark);
   const latencies = createLatencies();
@@ -46,7 +48,7 @@ async function runLoad({ host, port, connections, requests: encoded, warmUpMs, u
   let firstFailure: string | undefined;
 
   const open = await Promise.all(Array.from({ length: connections }, (_, index) => openConnection({
-    host, port, requests, refusalMark: mark,
+    host, port, ca, requests, refusalMark: mark,
     firstRequest: Math.floor((index * requests.length) / connections),
     onAnswer(latencyMs) {
       if (isMeasuring && latencies.push(latencyMs) >= answersMax) enough.resolve();

@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 
 /** Linux counts processor time for the outside in ticks of 10 ms, whatever the kernel's own tick (USER_HZ). */
 const TICKS_PER_SECOND = 100;
@@ -12,8 +12,22 @@ export function cpuSecondsOf(pid: number): number {
   return (Number(fields[11]) + Number(fields[12])) / TICKS_PER_SECOND;
 }
 
+/** The most that was resident since it was reset: VmHWM of proc(5). */
+export function peakRssMibOf(pid: number): number {
+  return statusMib(pid, 'VmHWM');
+}
+
+/** From here on the peak is counted anew (proc(5), clear_refs). */
+export function resetPeakRss(pid: number): void {
+  writeFileSync(`/proc/${pid}/clear_refs`, '5');
+}
+
 /** Resident memory: VmRSS of proc(5). */
 export function rssMibOf(pid: number): number {
-  const kib = /^VmRSS:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, 'latin1'))?.[1];
-  return Number(kib) / KIB_PER_MIB;
+  return statusMib(pid, 'VmRSS');
+}
+
+function statusMib(pid: number, name: string): number {
+  const line = readFileSync(`/proc/${pid}/status`, 'latin1').split('\n').find((text) => text.startsWith(`${name}:`)) ?? '';
+  return Number(/\d+/.exec(line)?.[0]) / KIB_PER_MIB;
 }

@@ -1,5 +1,6 @@
 import type { Report } from './bench.ts';
 import type { Figure } from './figures.ts';
+import type { EdgeFigures } from './edge.ts';
 import type { LargeLog } from './large-log.ts';
 import type { LargeStore } from './large-store.ts';
 import type { Pressure } from './pressure.ts';
@@ -35,7 +36,7 @@ function howMeasured({ options: { seconds, rounds } }: Report): string {
   return `Windows of ${seconds} s after a warm-up of half that, ${rounds} ${rounds === 1 ? 'round' : 'rounds'}; each figure is the median of the rounds, each ratio the median of the ratios within a round. Load generator and service share the cores.`;
 }
 
-function sectionsOf({ operations, raw, targets, startUp, memory, pressure, largeLog, largeStore }: Report): readonly Section[] {
+function sectionsOf({ operations, raw, targets, startUp, memory, pressure, edge, largeLog, largeStore }: Report): readonly Section[] {
   return [
     {
       title: 'Targets',
@@ -56,6 +57,7 @@ function sectionsOf({ operations, raw, targets, startUp, memory, pressure, large
     ...(largeLog === undefined ? [] : [largeLogSection(largeLog)]),
     ...(largeStore === undefined ? [] : [largeStoreSection(largeStore)]),
     { title: 'Pressure', table: pressureTable(pressure), notes: ['Hybrid signatures; each latency counts from when the request was due, whether a connection was free or not. The generator shares the two cores.'] },
+    { title: 'The edge', table: edgeTable(edge), notes: ['TLS 1.3 with X25519MLKEM768 and a P-256 certificate, connections that stay. The slow peers come from 200 other loopback addresses: half of them send a byte a second, half ask and read nothing; who is cut off comes back.'] },
     { title: 'Memory', table: [['signatures', 'RSS MiB'], ...(memory?.points ?? []).map(({ operations, rssMib }) => [whole(operations), whole(rssMib)])], notes: [] },
   ].filter(({ table }) => table.length > 1);
 }
@@ -127,6 +129,20 @@ function whole(value: number): string {
 function short(value: number | undefined): string {
   if (value === undefined) return '';
   return value >= 100 ? whole(value) : value.toFixed(value >= 10 ? 1 : 2);
+}
+
+function edgeTable(edge: EdgeFigures | undefined): Table {
+  const head = ['what', 'figure'];
+  if (edge === undefined) return [head];
+  const { tlsPerSecond, plainPerSecond, slowConnections, aloneP95, besideSlowP95, bombMib } = edge;
+  return [
+    head,
+    ['sign ed25519 @64 over TLS, /s', whole(tlsPerSecond)],
+    ['the same in the clear, /s', whole(plainPerSecond)],
+    ['p95 at a quarter of that, ms', short(aloneP95)],
+    [`the same beside ${whole(slowConnections)} slow connections, ms`, short(besideSlowP95)],
+    ['peak of memory for a bomb, MiB', short(bombMib)],
+  ];
 }
 
 function pressureTable(pressure: Pressure | undefined): Table {

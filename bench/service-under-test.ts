@@ -28,6 +28,8 @@ export interface ServiceUnderTest {
   readonly pid: number;
   readonly host: string;
   readonly port: number;
+  /** The CA of its certificate, PEM, where it speaks TLS. */
+  readonly ca?: string;
   /** Four caveats: scope, tenant, purpose, expires. */
   tokenFor(tenant: string): string;
   /** From the spawn to the line that says where it listens. */
@@ -45,9 +47,13 @@ export interface StartOptions {
   readonly log?: { readonly instance: Instance; readonly durability: Durability };
   /** Where its log lines go; left out, nowhere. */
   readonly linesPath?: string;
+  /** More flags for `serve`. */
+  readonly flags?: readonly string[];
+  /** The CA of the certificate that the flags name. */
+  readonly ca?: string;
 }
 
-export async function startServiceUnderTest({ signal, compileCache, log, linesPath = devNull }: StartOptions): Promise<ServiceUnderTest> {
+export async function startServiceUnderTest({ signal, compileCache, log, linesPath = devNull, flags = [], ca }: StartOptions): Promise<ServiceUnderTest> {
   const directory = mkdtempSync(join(tmpdir(), 'ron-kms-bench-'));
   const secret = randomBytes(SECRET_BYTES);
   const keysetPath = join(directory, 'keyset.json');
@@ -57,7 +63,7 @@ export async function startServiceUnderTest({ signal, compileCache, log, linesPa
   const spawnedAt = performance.now();
   const child = spawn(LAUNCHER, [
     'serve', ...whereTheLogIs(log), '--bind-addr', '127.0.0.1:0', '--metrics-addr', '127.0.0.1:0', '--json',
-    '--auth-keyset-path', keysetPath, '--security-sign-rate-limit-rps', '0',
+    '--auth-keyset-path', keysetPath, '--security-sign-rate-limit-rps', '0', ...flags,
   ], { cwd: directory, env: launcherEnvironment(compileCache), stdio: ['ignore', 'pipe', linesFd], signal });
   closeSync(linesFd);
   // An abort is an error of the child too; whoever waits for the service hears of it by its end.
@@ -73,7 +79,7 @@ export async function startServiceUnderTest({ signal, compileCache, log, linesPa
     const line = await firstLine(child);
     const startedInMs = performance.now() - spawnedAt;
     const url = new URL((JSON.parse(line) as { api_url: string }).api_url);
-    return { pid: child.pid ?? 0, host: url.hostname, port: Number(url.port), tokenFor: (tenant) => tokenOf(secret, tenant), startedInMs, stop, kill: () => end('SIGKILL') };
+    return { pid: child.pid ?? 0, host: url.hostname, port: Number(url.port), ...(ca !== undefined && { ca }), tokenFor: (tenant) => tokenOf(secret, tenant), startedInMs, stop, kill: () => end('SIGKILL') };
   } catch (fault) {
     await stop();
     throw fault;

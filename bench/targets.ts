@@ -1,3 +1,4 @@
+import type { EdgeFigures } from './edge.ts';
 import type { LargeLog } from './large-log.ts';
 import type { LargeStore } from './large-store.ts';
 import type { Memory } from './memory.ts';
@@ -14,6 +15,7 @@ export interface Facts {
   readonly startUp: StartUp | undefined;
   readonly memory: Memory | undefined;
   readonly pressure: Pressure | undefined;
+  readonly edge: EdgeFigures | undefined;
   readonly largeLog: LargeLog | undefined;
   readonly largeStore: LargeStore | undefined;
 }
@@ -78,6 +80,9 @@ const targets: readonly Target[] = [
   { what: 'pressure: processor time of a refusal / of a hybrid signature', unit: '', figure: ({ pressure }) => pressure?.refusalOverSign, bound: { below: 0.1 } },
   { what: 'pressure: RSS, second half / first half', unit: '', figure: ({ pressure }) => pressure?.rssGrowth, bound: { below: 1.1 } },
   { what: 'pressure: p95 of a tenant beside a greedy one / alone', unit: '', figure: ({ pressure }) => pressure && pressure.besideP95 / pressure.aloneP95, bound: { below: 2 } },
+  { what: 'edge: sign ed25519 @64 over TLS / in the clear', unit: '', figure: ({ edge }) => edge?.tlsOverPlain, bound: { atLeast: 0.55 } },
+  { what: 'edge: p95 beside 2,000 slow connections / alone', unit: '', figure: ({ edge }) => edge && edge.besideSlowP95 / edge.aloneP95, bound: { below: 1.2 } },
+  { what: 'edge: memory of a bomb, 10 MiB in 10 kB', unit: 'MiB', figure: ({ edge }) => edge?.bombMib, bound: { below: 2 } },
   { what: 'large log: start-up', unit: 'ms', figure: ({ largeLog }) => largeLog?.startedInMs, bound: { below: 2000 } },
   { what: 'large log: highest RSS / that of one with a tenth of it', unit: '', figure: ({ largeLog }) => largeLog && largeLog.rssMib / largeLog.smallRssMib, bound: { below: 1.1 } },
   { what: 'large store: start-up', unit: 'ms', figure: ({ largeStore }) => largeStore?.startedInMs, bound: { below: 6000 } },

@@ -1,5 +1,9 @@
 import type { ServiceUnderTest } from './service-under-test.ts';
+import type { IncomingMessage } from 'node:http';
 import { randomBytes } from 'node:crypto';
+import { once } from 'node:events';
+import { request as httpRequest } from 'node:http';
+import { request as httpsRequest } from 'node:https';
 import { PURPOSE, TENANT } from './service-under-test.ts';
 
 /** What rows prepare their requests with: calls that must succeed, and requests as bytes for the generator. */
@@ -19,19 +23,15 @@ const DIGEST_BYTES = 32;
 const BASE_PATH = '/v1/kms';
 
 /** Of the usual tenant, or another one. */
-export function createWorld({ host, port, tokenFor }: ServiceUnderTest, tenant = TENANT): World {
+export function createWorld({ host, port, ca, tokenFor }: ServiceUnderTest, tenant = TENANT): World {
   const token = tokenFor(tenant);
   const shared = new Map<string, Promise<string>>();
   const world: World = {
     async call(method, path, body) {
-      const response = await fetch(`http://${host}:${port}${BASE_PATH}${path}`, {
-        method,
-        headers: { authorization: `Bearer ${token}`, ...(body && { 'content-type': 'application/json' }) },
-        ...(body && { body: JSON.stringify(body) }),
-      });
-      const answer = await response.text();
-      if (!response.ok) throw new Error(`${method} ${path} was answered ${response.status}: ${answer}`);
-      return JSON.parse(answer);
+      const headers = { authorization: `Bearer ${token}`, ...(body && { 'content-type': 'application/json' }) };
+      const { status, text } = await send({ host, port, ca, method, path: BASE_PATH + path, headers, body: body && JSON.stringify(body) });
+      if (status < 200 || status > 299) throw new Error(`${method} ${path} was answered ${status}: ${text}`);
+      return JSON.parse(text);
     },
     async key(alg) {
       const { kid, current_version: version } = await world.call('POST', '/keys', { tenant, purpose: PURPOSE, alg });
@@ -57,6 +57,24 @@ interface RequestParts {
 }
 
 /** A whole request, base64 so that it can be sent to another process. */
+interface Sent {
+  readonly host: string;
+  readonly port: number;
+  readonly ca: string | undefined;
+  readonly method: Method;
+  readonly path: string;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly body: string | undefined;
+}
+
+async function send({ ca, body, ...options }: Sent): Promise<{ readonly status: number; readonly text: string }> {
+  const request = ca === undefined ? httpRequest(options) : httpsRequest({ ...options, ca });
+  const answered = once(request, 'response') as Promise<[IncomingMessage]>;
+  request.end(body);
+  const [response] = await answered;
+  return { status: response.statusCode ?? 0, text: Buffer.concat(await response.toArray() as Buffer[]).toString() };
+}
+
 export function requestBytes({ method, path, host, port, token, body }: RequestParts): string {
   const text = body === undefined ? '' : JSON.stringify(body);
   const head = [

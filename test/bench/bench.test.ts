@@ -86,6 +86,13 @@ test('start-up and memory are parts of their own', async () => {
   expect(memory.targets.map(({ unit }) => unit)).toEqual(['MiB', '']);
 });
 
+test('TLS, slow peers and bombs are a part of their own', { timeout: 60_000 }, async () => {
+  const { edge, targets } = JSON.parse((await bench({ quick: true, only: 'edge', json: true })).out) as Report;
+  expect(edge?.tlsOverPlain).toBeGreaterThan(0);
+  expect(edge?.slowConnections).toBeGreaterThan(1900);
+  expect(targets.map(({ unit }) => unit)).toEqual(['', '', 'MiB']);
+});
+
 test('a large log is made by the log itself, started from, and checked whole', async () => {
   const { largeLog } = JSON.parse((await bench({ only: 'large log', 'large-log': '3000', json: true })).out) as Report;
   expect(largeLog).toMatchObject({ entries: 3000, startedInMs: expect.any(Number), checks: [{ jobs: 1 }, { jobs: 2 }] });
