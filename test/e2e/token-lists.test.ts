@@ -6,7 +6,7 @@ import type { TestService, TokenOptions } from '../harness/service.ts';
 import { logUntilNow } from '../harness/log.ts';
 import { eventually } from '../harness/poll.ts';
 import { refusedStart } from '../harness/refused-start.ts';
-import { call, keysetText, ROOT_KEY_ID, ROOT_SECRET, startService, tokenOf } from '../harness/service.ts';
+import { call, createKey, keysetText, ROOT_KEY_ID, ROOT_SECRET, startService, tokenOf } from '../harness/service.ts';
 
 /** DESIGN §5: a revocation takes effect within 5 s. */
 const EFFECT_MS = 5000;
@@ -78,6 +78,33 @@ describe.concurrent('the revocation list', () => {
       expect(await statusOf(spared)).toBe(200);
     }));
   }
+
+  test('stops a token that is in use: within 5 s every connection has its 401, none signs again, and others go on', inWorld(async ({ service, revocations }) => {
+    const { kid } = await createKey(service);
+    /** Signs on four connections until it is told to stop; gives the statuses with their times. */
+    const use = (options: TokenOptions): { readonly answers: { atMs: number; status: number }[]; end(): Promise<unknown> } => {
+      const answers: { atMs: number; status: number }[] = [];
+      const over = new AbortController();
+      const lines = Array.from({ length: 4 }, async () => {
+        while (!over.signal.aborted) {
+          const { status } = await call(service, 'POST', '/sign', { kid, payload_b3: 'ab'.repeat(32) }, tokenOf(options));
+          answers.push({ atMs: performance.now(), status });
+        }
+      });
+      return { answers, end: () => { over.abort(); return Promise.all(lines); } };
+    };
+    const [revoked, spared] = [use({ tokenId: 'lost' }), use({ tokenId: 'kept' })];
+    await eventually('both are in use', EFFECT_MS, () => Math.min(revoked.answers.length, spared.answers.length) > 50);
+    const listedAtMs = performance.now();
+    replace(revocations, JSON.stringify({ token_ids: ['lost'] }));
+    await eventually('every line of it is refused', EFFECT_MS, () => revoked.answers.filter(({ status }) => status === 401).length > 50);
+    await Promise.all([revoked.end(), spared.end()]);
+    const firstRefusal = revoked.answers.findIndex(({ status }) => status === 401);
+    expect((revoked.answers[firstRefusal]?.atMs ?? Infinity) - listedAtMs).toBeLessThan(EFFECT_MS);
+    // What was under way on the other three lines is still answered; nothing that came later.
+    expect(revoked.answers.slice(firstRefusal).filter(({ status }) => status !== 401).length).toBeLessThanOrEqual(3);
+    expect(new Set(spared.answers.map(({ status }) => status))).toEqual(new Set([200]));
+  }));
 
   for (const [what, spoil] of [
     ['garbage', (path: string) => replace(path, 'not json')],
