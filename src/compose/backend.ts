@@ -6,10 +6,12 @@ import type { Custody } from '../ports/custody.ts';
 import type { KeyStore } from '../ports/key-store.ts';
 import type { FileStore } from '../adapters/store-file/store.ts';
 import { createFileCustody } from '../adapters/custody-file/custody.ts';
+import { createPkcs11Custody } from '../adapters/custody-pkcs11/custody.ts';
 import { createInmemCustody } from '../adapters/custody-inmem/custody.ts';
 import { openFileStore } from '../adapters/store-file/store.ts';
 import { createInmemStore } from '../adapters/store-inmem/store.ts';
 import { systemProcesses } from '../adapters/system/processes.ts';
+import { openPkcs11 } from './pkcs11.ts';
 import { aeads } from '../core/algorithm/table.ts';
 
 /** Who holds the keys, and what is known of them. */
@@ -17,11 +19,13 @@ export interface Backend {
   readonly custody: Custody;
   readonly store: KeyStore;
   /** What of it lies under the root key. */
-  readonly sealed?: { readonly store: FileStore; readonly custody: FileCustody };
+  readonly sealed?: { readonly store: FileStore; readonly custody: Pick<FileCustody, 'reseal'> };
   /** To be called about once a second. */
   tick(): Promise<void>;
   /** Why changes could not be written, since this was last asked. */
   takeWriteFaults(): readonly string[];
+  /** Lets go of what is not in this process. */
+  close(): Promise<void>;
 }
 
 export interface BackendDeps {
@@ -31,17 +35,27 @@ export interface BackendDeps {
   readonly rootKeys: RootKeys | undefined;
   /** The generation of the last mutation that the log tells of. */
   readonly loggedGeneration: number;
+  readonly environment: Readonly<Record<string, string | undefined>>;
 }
 
 /** Opens the backend of `service.backend`. Throws with what the operator has to do. */
-export async function openBackend({ settings, parts, rootKeys, loggedGeneration }: BackendDeps): Promise<Backend> {
-  if (settings['service.backend'] !== 'file' || rootKeys === undefined) {
-    return { custody: createInmemCustody(parts), store: createInmemStore({ firstGeneration: loggedGeneration }), tick: async () => undefined, takeWriteFaults: () => [] };
+export async function openBackend({ settings, parts, rootKeys, loggedGeneration, environment }: BackendDeps): Promise<Backend> {
+  if (settings['service.backend'] === 'inmem' || rootKeys === undefined) {
+    return { custody: createInmemCustody(parts), store: createInmemStore({ firstGeneration: loggedGeneration }), tick: async () => undefined, takeWriteFaults: () => [], close: async () => undefined };
   }
   const cacheKeysMax = settings['backends.file.cache_keys'];
   const store = await openFileStore({ directory: settings['backends.file.dir'], rootKeys, mayCreate: loggedGeneration === 0, cacheKeysMax, processes: systemProcesses });
+  const common = { store, tick: store.tick, takeWriteFaults: store.takeWriteFaults };
+  if (settings['service.backend'] === 'pkcs11') {
+    const token = await openPkcs11({ settings, environment, mayCreate: loggedGeneration === 0 }).catch(async (fault: unknown) => {
+      await store.close();
+      throw fault;
+    });
+    // What is sealed there lies under a key of the token's, whatever the root key is.
+    return { ...common, custody: createPkcs11Custody({ ...parts, token, cacheKeysMax }), sealed: { store, custody: { reseal: ({ blob }) => blob } }, close: token.close };
+  }
   const custody = createFileCustody({ ...parts, rootKeys, aead: AEADS[settings['backends.file.aead']], cacheKeysMax });
-  return { custody, store, sealed: { store, custody }, tick: store.tick, takeWriteFaults: store.takeWriteFaults };
+  return { ...common, custody, sealed: { store, custody }, close: async () => undefined };
 }
 
 const AEADS = { chacha20poly1305: aeads['ChaCha20-Poly1305'], aes256gcm: aeads['AES-256-GCM'] } as const;

@@ -91,7 +91,7 @@ async function restore(parsed: Parsed, io: Io, plan: Plan): Promise<number> {
   const backup = await openNamed(resolve(io.cwd, name), plan, io, memory);
   const instance: { opened?: Instance; opener?: Opener } = {};
   try {
-    const deps = depsOf(plan, backup, memory, (await measure(resolve(io.cwd, name))).sha256);
+    const deps = depsOf(plan, backup, memory, io.env, (await measure(resolve(io.cwd, name))).sha256);
     for (const directory of Object.values(plan.places)) {
       await rm(stagedIn(directory), { recursive: true, force: true });
       await nodeFiles.mkdir(stagedIn(directory));
@@ -129,10 +129,10 @@ async function restore(parsed: Parsed, io: Io, plan: Plan): Promise<number> {
   }
 }
 
-function depsOf({ config, places }: Plan, backup: OpenedBackup, memory: LockedMemory, backupSha256: string): RestoreDeps {
+function depsOf({ config, places }: Plan, backup: OpenedBackup, memory: LockedMemory, environment: Io['env'], backupSha256: string): RestoreDeps {
   const publicKeys = createPublicKeyCache(1);
   const primitives = { signatures: createSignaturePrimitives({ memory, gate: createPoolGate(1), publicKeys }), kems: createKemPrimitives(publicKeys) };
-  return { config, places, backup, backupSha256, clock: systemClock, random: createSystemRandom(), memory, signatures: primitives.signatures, parts: { primitives, memory } };
+  return { config, places, backup, environment, backupSha256, clock: systemClock, random: createSystemRandom(), memory, signatures: primitives.signatures, parts: { primitives, memory } };
 }
 
 async function openNamed(path: string, { config: { settings } }: Plan, io: Io, memory: LockedMemory): Promise<OpenedBackup> {

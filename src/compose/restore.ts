@@ -34,6 +34,7 @@ import { stagedIn } from './restore-swap.ts';
 
 /** What every step of a restore works with. */
 export interface RestoreDeps extends Omit<AuditDeps, 'instance' | 'isLookingOnly' | 'begins'> {
+  readonly environment: Readonly<Record<string, string | undefined>>;
   readonly places: Places;
   readonly parts: PrivatePartsDeps;
   readonly backup: OpenedBackup;
@@ -81,7 +82,7 @@ export async function moveUnder(deps: RestoreDeps, rootKeys: RootKeys, onProgres
   const { backup: { header, rootKeys: held }, parts, config } = deps;
   const moving = movingRootKeys(rootKeysOf(held, header.instance_id, parts.memory), rootKeys);
   if (moving.epochs().length === rootKeys.epochs().length) return;
-  const { sealed } = await openBackend({ settings: stagedSettings(config, deps.places), parts, rootKeys: moving, loggedGeneration: deps.backup.manifest.generation });
+  const { sealed, close } = await openBackend({ settings: stagedSettings(config, deps.places), parts, rootKeys: moving, loggedGeneration: deps.backup.manifest.generation, environment: deps.environment });
   if (sealed === undefined) throw new Error('a restore is to a sealed store');
   const { store, custody } = sealed;
   try {
@@ -93,7 +94,7 @@ export async function moveUnder(deps: RestoreDeps, rootKeys: RootKeys, onProgres
     }
     await store.endEpochs();
   } finally {
-    await store.close();
+    await Promise.all([store.close(), close()]);
   }
 }
 
@@ -141,11 +142,11 @@ async function makeNextRootKey(directory: string, instanceId: string, opener: Op
 }
 
 /** By the rules of a service, with its entries; what is open is closed. */
-async function carryOver({ clock, random, parts, backupSha256 }: RestoreDeps, audit: OpenedAudit, rootKeys: RootKeys, config: Config, standing?: Standing): Promise<Carried> {
+async function carryOver({ clock, random, parts, environment, backupSha256 }: RestoreDeps, audit: OpenedAudit, rootKeys: RootKeys, config: Config, standing?: Standing): Promise<Carried> {
   const { log } = audit;
   try {
     if (audit.anchorFault !== undefined) throw new Error(`the anchor knows better: ${audit.anchorFault}`);
-    const { store, custody } = await openBackend({ settings: config.settings, parts, rootKeys, loggedGeneration: log.lastGeneration() });
+    const { store, custody, close } = await openBackend({ settings: config.settings, parts, rootKeys, loggedGeneration: log.lastGeneration(), environment });
     try {
       await settle(log, store);
       const changes = offlineChanges({ config, audit, store, custody, clock, random });
@@ -155,7 +156,7 @@ async function carryOver({ clock, random, parts, backupSha256 }: RestoreDeps, au
       await changes.noteRestored(backupSha256, store.generation());
       return { ends, lost, unwrapOnly };
     } finally {
-      await store.close();
+      await Promise.all([store.close(), close()]);
     }
   } finally {
     await log.stop();

@@ -5,7 +5,7 @@ import type { ResealableStore, RootKeyMove } from '../ports/resealing.ts';
 interface RootKeyMoveDeps {
   readonly rootKeys: Keychain;
   /** Where keys are kept under the root key; left out, only those of the log are. */
-  readonly keys: { readonly store: ResealableStore; readonly custody: FileCustody } | undefined;
+  readonly keys: { readonly store: ResealableStore; readonly custody: Pick<FileCustody, 'reseal'> } | undefined;
   readonly logKeys: { move(): Promise<void> };
 }
 

@@ -105,7 +105,7 @@ export async function startService({ config, reread, log: logLines, version, env
   tryBackupOpener({ settings, environment, memory });
   const instance = settings['service.amnesia'] ? undefined : await openInstance({ config, isServing: true, environment, credentialsDirectory, memory, ...(terminal && { terminal }) });
   const { log, signer, directory, anchor, anchorFault, takeWriteFaults, metrics: logMetrics } = await openAudit({ config, clock, random, memory, signatures: primitives.signatures, instance });
-  const backend = await openBackend({ settings, parts: { primitives, memory }, rootKeys: instance?.rootKeys, loggedGeneration: log.lastGeneration() }).catch(async (fault: unknown) => {
+  const backend = await openBackend({ settings, parts: { primitives, memory }, rootKeys: instance?.rootKeys, loggedGeneration: log.lastGeneration(), environment }).catch(async (fault: unknown) => {
     await log.stop().catch(() => undefined);
     throw fault;
   });
@@ -158,7 +158,7 @@ export async function startService({ config, reread, log: logLines, version, env
     .then(() => openListeners(settings, api, operator))
     .catch(async (fault: unknown) => {
       // The store's thread would keep the process.
-      await store.close();
+      await Promise.all([store.close(), backend.close()]);
       await log.stop().catch(() => undefined);
       throw fault;
     });
@@ -203,7 +203,7 @@ export async function startService({ config, reread, log: logLines, version, env
       await ticks.stop();
       closeListeners();
       await operations.close();
-      await store.close();
+      await Promise.all([store.close(), backend.close()]);
       await log.stop().catch((fault: unknown) => telemetry.event('error', 'last_checkpoint_failed', { code: KmsError.from(fault).code }));
       await tracing.close();
       instance?.rootKeys.destroy();

@@ -25,12 +25,16 @@ interface Rule {
 
 const rules: readonly Rule[] = [
   {
-    isWrong: (settings) => settings['service.backend'] !== 'inmem' && settings['service.backend'] !== 'file',
+    isWrong: (settings) => !['inmem', 'file', 'pkcs11'].includes(settings['service.backend']),
     say: (settings) => `service.backend = "${settings['service.backend']}" is not built yet: use "file", or try it with --profile micronode`,
   },
   {
     isWrong: (settings) => settings['service.allow_sign_fallback'],
     say: () => 'service.allow_sign_fallback = true needs a second backend that holds the same keys, and this version has one at a time: set it to false',
+  },
+  {
+    isWrong: (settings) => settings['service.backend'] === 'pkcs11' && [settings['backends.pkcs11.module_path'], settings['backends.pkcs11.slot_label'], settings['backends.pkcs11.pin_env']].includes(undefined),
+    say: () => 'service.backend = "pkcs11" needs backends.pkcs11.module_path, backends.pkcs11.slot_label and backends.pkcs11.pin_env',
   },
   {
     isWrong: (settings) => settings['service.amnesia'] && settings['service.backend'] !== 'inmem',
@@ -177,7 +181,7 @@ const macronodeRules: readonly Rule[] = [
     say: () => 'backends.file.seal = "keyfile" leaves the root key in a plain file: set it to "passphrase"',
   },
   {
-    isWrong: (settings) => settings['service.backend'] === 'inmem' || settings['service.backend'] === 'file',
+    isWrong: () => true,
     say: (settings) => `service.backend = "${settings['service.backend']}" gives no evidence of where its keys are, and no backend of this version does: use no profile, or micronode`,
   },
 ];
@@ -189,6 +193,10 @@ const weaknesses: readonly { readonly isWrong: (settings: Settings) => boolean; 
   {
     isWrong: (settings) => settings['service.backend'] === 'inmem' && !settings['service.amnesia'],
     say: 'service.backend = "inmem": keys live in RAM and are gone when it stops; the log stays',
+  },
+  {
+    isWrong: (settings) => settings['service.backend'] === 'pkcs11' && settings['backup.dir'] !== undefined,
+    say: 'service.backend = "pkcs11": a backup has what is known of the keys, and not what the token holds: back that up with its vendor\'s tools',
   },
   {
     isWrong: (settings) => !settings['service.amnesia'] && settings['audit.anchor'] === 'none',

@@ -1,12 +1,11 @@
-import type { Aead, KeySpec } from '../../core/algorithm/table.ts';
+import type { Aead } from '../../core/algorithm/table.ts';
 import type { PublicPart, VersionRecord } from '../../core/key/record.ts';
 import type { Custody } from '../../ports/custody.ts';
 import type { Reseal } from '../../ports/resealing.ts';
 import type { PrivateParts, PrivatePartsDeps } from '../crypto/private-parts.ts';
 import type { RootKeys } from '../root-key/root-keys.ts';
-import { specOf } from '../../core/algorithm/table.ts';
 import { KmsError } from '../../core/errors.ts';
-import { parseKid } from '../../core/key/kid.ts';
+import { specOfVersion } from '../../core/key/spec-of-version.ts';
 import { newSeeds, privatePartsFrom, seedBytesOf, usesOf } from '../crypto/private-parts.ts';
 import { epochOf, openBlob, sealBlob } from './sealed-blob.ts';
 import { createUnsealedCache } from './unsealed-cache.ts';
@@ -117,13 +116,6 @@ const DOES_NOT_OPEN = 'the sealed private part of this version does not open: it
 
 function unavailable(hint: string): KmsError {
   return new KmsError('StoreUnavailable', { hint });
-}
-
-/** Its public parts say which of the parameter sets of its algorithm it has. */
-function specOfVersion({ kid, publicParts }: VersionRecord): KeySpec {
-  const parsed = parseKid(kid);
-  if (parsed === undefined) throw new Error('a record has a kid');
-  return specOf(parsed.alg, publicParts.find(({ parameterSet }) => parameterSet !== undefined)?.parameterSet);
 }
 
 function isSame(made: readonly PublicPart[], recorded: readonly PublicPart[]): boolean {

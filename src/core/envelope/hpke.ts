@@ -10,6 +10,8 @@ import { AEAD_KEY_BYTES, AEAD_NONCE_BYTES, AEAD_TAG_BYTES } from '../algorithm/t
 const MODE_BASE = 0x00;
 const VERSION = Buffer.from('HPKE-v1', 'latin1');
 const EMPTY = Buffer.alloc(0);
+/** Nsecret of DHKEM(X25519, HKDF-SHA256) (§7.1). */
+const SHARED_SECRET_BYTES = 32;
 
 export function hpkeSeal(kem: Kem, aead: Aead, sharedSecret: Buffer, info: Uint8Array, aad: Uint8Array, plaintext: Uint8Array): Buffer {
   const { key, nonce } = keySchedule(kem, aead, sharedSecret, info);
@@ -48,6 +50,16 @@ export function aeadOpen(aead: Aead, key: CipherKey, nonce: Uint8Array, aad: Uin
     plaintext.fill(0);
     return undefined;
   }
+}
+
+/** ExtractAndExpand of DHKEM (§4.1) over what a Diffie-Hellman gave: for a private key that only gives that out. Zeroes nothing. */
+export function dhkemSharedSecret(kem: Kem, dh: Uint8Array, enc: Uint8Array, publicBytes: Uint8Array): Buffer {
+  const suiteId = Buffer.from('KEM\0\0', 'latin1');
+  suiteId.writeUInt16BE(kem.kemId, 3);
+  const prk = labeledExtract(suiteId, EMPTY, 'eae_prk', dh);
+  const secret = labeledExpand(suiteId, prk, 'shared_secret', Buffer.concat([enc, publicBytes]), SHARED_SECRET_BYTES);
+  prk.fill(0);
+  return secret;
 }
 
 type CipherKey = Parameters<typeof createCipheriv>[1];

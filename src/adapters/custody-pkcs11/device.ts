@@ -1,0 +1,120 @@
+import type { ChildProcess } from 'node:child_process';
+import type { FromToken, TokenCalls, TokenSettings, ToToken } from './protocol.ts';
+import { fork } from 'node:child_process';
+import { once } from 'node:events';
+import { fileURLToPath } from 'node:url';
+import { KmsError } from '../../core/errors.ts';
+import { BackendGone } from '../../ports/custody.ts';
+
+/** A token behind its module, in a process of its own. */
+export interface TokenDevice extends TokenCalls {
+  /** Ends the process; what is under way is lost. */
+  close(): Promise<void>;
+}
+
+const PROCESS = fileURLToPath(new URL('token-process.ts', import.meta.url));
+const OPEN_MS = 10_000;
+/** Less than who asks for a probe waits for it (service/custody-guard.ts). */
+const PROBE_MS = 1500;
+
+type Asker = ReturnType<typeof Promise.withResolvers<unknown>>;
+
+/**
+ * Starts the process, in the environment that its module wants, and opens the token; throws with what the operator has to mend. A process that is gone is started again by the
+ * next probe, and so is one whose token answers a probe badly or not at all: a module's state cannot be trusted behind that.
+ */
+export async function openTokenDevice(settings: TokenSettings, environment: Readonly<Record<string, string | undefined>>): Promise<TokenDevice> {
+  const asked = new Map<number, Asker>();
+  let last = 0;
+  let isClosed = false;
+  let child: ChildProcess | undefined;
+  child = await start(settings);
+
+  async function start(open: TokenSettings): Promise<ChildProcess> {
+    // The pool's threads wait in the module: one for each session.
+    const started = fork(PROCESS, [], {
+      serialization: 'advanced', stdio: ['ignore', 'ignore', 'ignore', 'ipc'], execArgv: ['--disable-warning=ExperimentalWarning'],
+      env: { ...environment, UV_THREADPOOL_SIZE: String(open.sessions + 1) },
+    });
+    started.once('exit', () => lose(started));
+    started.once('error', () => lose(started));
+    send(started, { open });
+    const timer = setTimeout(() => started.kill('SIGKILL'), OPEN_MS);
+    const first = await Promise.race([once(started, 'message') as Promise<[FromToken]>, once(started, 'exit').then(() => undefined)]);
+    clearTimeout(timer);
+    const [answer] = first ?? [];
+    if (answer === undefined || !('opened' in answer)) {
+      started.kill('SIGKILL');
+      throw new BackendGone(answer !== undefined && 'refused' in answer ? answer.refused : `the module ${open.modulePath} did not open its token`);
+    }
+    started.on('message', hear);
+    return started;
+  }
+
+  function hear(message: FromToken): void {
+    if (!('id' in message)) return;
+    const asker = asked.get(message.id);
+    asked.delete(message.id);
+    if ('value' in message) {
+      asker?.resolve(message.value);
+      return;
+    }
+    asker?.reject(message.fault === 'gone' ? new BackendGone(message.why) : new KmsError('StoreUnavailable', { hint: 'the token does not hold this version, or not as it should', cause: new Error(message.why) }));
+    // What it knows of the token is of another time: handles, sessions, the log-in.
+    if (message.fault === 'gone') giveUp();
+  }
+
+  function giveUp(): void {
+    const given = child;
+    if (given === undefined) return;
+    lose(given);
+    given.kill('SIGKILL');
+  }
+
+  /** What was asked of it is never answered. */
+  function lose(ended: ChildProcess): void {
+    if (ended !== child) return;
+    child = undefined;
+    for (const { reject } of asked.values()) reject(new BackendGone('the process of the module has ended'));
+    asked.clear();
+  }
+
+  function send(to: ChildProcess, message: ToToken): void {
+    to.send(message, (fault) => { if (fault !== null) lose(to); });
+  }
+
+  const ask = (call: keyof TokenCalls) => (...args: readonly unknown[]): Promise<never> => {
+    if (child === undefined) return Promise.reject(new BackendGone('the process of the module is not there'));
+    const asker = Promise.withResolvers<unknown>();
+    asked.set(++last, asker);
+    send(child, { id: last, call, args });
+    return asker.promise as Promise<never>;
+  };
+
+  return {
+    async probe() {
+      if (isClosed) throw new BackendGone('closed');
+      // Whatever is there by now, it holds the keys or it is not ours: nothing is made anew.
+      child ??= await start({ ...settings, mayCreate: false });
+      const timer = setTimeout(giveUp, PROBE_MS);
+      try {
+        await ask('probe')();
+      } catch (fault) {
+        giveUp();
+        throw fault;
+      } finally {
+        clearTimeout(timer);
+      }
+    },
+    makeEd25519: ask('makeEd25519'), makeX25519: ask('makeX25519'), makeAes256: ask('makeAes256'),
+    sign: ask('sign'), derive: ask('derive'), encrypt: ask('encrypt'), decrypt: ask('decrypt'), destroy: ask('destroy'),
+    async close() {
+      isClosed = true;
+      const ending = child;
+      if (ending === undefined) return;
+      const gone = once(ending, 'exit');
+      giveUp();
+      await gone;
+    },
+  };
+}

@@ -1,0 +1,58 @@
+import { execFileSync } from 'node:child_process';
+import { existsSync, mkdirSync, mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+
+const MODULES = ['/usr/lib/softhsm/libsofthsm2.so', '/usr/lib/x86_64-linux-gnu/softhsm/libsofthsm2.so', '/usr/lib/aarch64-linux-gnu/softhsm/libsofthsm2.so'];
+
+/** Where SoftHSM2's module lies; undefined where it, its tools or the binding are not installed. */
+export const SOFTHSM_MODULE = isBindingHere() ? MODULES.find((path) => existsSync(path)) : undefined;
+export const SOFTHSM_MISSING = 'SKIPPED: keys in a PKCS #11 token. It needs SoftHSM2 (apt-get install softhsm2 opensc) and the optional package pkcs11js (npm ci where there is a C++ compiler)';
+export const PIN = 'otter-lantern';
+export const LABEL = 'kms';
+
+function isBindingHere(): boolean {
+  try {
+    createRequire(import.meta.url)('pkcs11js');
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** A token of SoftHSM2 in a directory of its own. */
+export interface SoftToken {
+  readonly modulePath: string;
+  /** For the processes that use it. */
+  readonly env: Readonly<Record<string, string>>;
+  /** As if it was pulled out, and put back. */
+  remove(): void;
+  putBack(): void;
+  /** Another token of the same label, without any key. */
+  replaceByEmpty(): void;
+  drop(): void;
+}
+
+export function makeSoftToken(): SoftToken {
+  if (SOFTHSM_MODULE === undefined) throw new Error(SOFTHSM_MISSING);
+  const root = mkdtempSync(join(tmpdir(), 'ron-kms-softhsm-'));
+  const tokens = join(root, 'tokens');
+  const env = { SOFTHSM2_CONF: join(root, 'softhsm2.conf') };
+  writeFileSync(env.SOFTHSM2_CONF, `directories.tokendir = ${tokens}\nobjectstore.backend = file\nlog.level = ERROR\n`);
+  const init = (): void => {
+    mkdirSync(tokens);
+    execFileSync('softhsm2-util', ['--init-token', '--free', '--label', LABEL, '--so-pin', 'so-pin-of-test', '--pin', PIN], { env: { ...process.env, ...env }, stdio: 'pipe' });
+  };
+  init();
+  return {
+    modulePath: SOFTHSM_MODULE, env,
+    remove: () => renameSync(tokens, `${tokens}-away`),
+    putBack: () => renameSync(`${tokens}-away`, tokens),
+    replaceByEmpty() {
+      rmSync(tokens, { recursive: true });
+      init();
+    },
+    drop: () => rmSync(root, { recursive: true, force: true }),
+  };
+}
