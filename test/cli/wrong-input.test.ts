@@ -102,7 +102,7 @@ const wrong: readonly (readonly [line: string, says: RegExp])[] = [
   ['token new-keyset keyset.json', /keyset.json is there already/],
   ['token new-keyset lost/keyset.json', /cannot write lost\/keyset.json: there is no such/],
   ['token new-keyset', /token new-keyset needs <file>/],
-  ['config check --profile macronode', /is not built yet: use "file", or try it with --profile micronode/],
+  ['config check --profile macronode', /needs backends\.pkcs11\.module_path/],
   ['config check --config lost.toml', /lost.toml cannot be read/],
   ['config print --config bad.toml', /bind_addr must be an address/],
   ['config print --config broken.toml', /broken.toml is not TOML/],

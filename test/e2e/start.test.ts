@@ -88,7 +88,7 @@ describe('a start that cannot be right is refused, in one line that says what to
   const free = ['serve', '--profile', 'micronode', ...FREE_PORTS];
   test.each([
     ['nothing was made yet', ['serve'], /audit\.dir has no identity\.json: ron-kms init makes one/],
-    ['hardware custody is not there yet', ['serve', '--profile', 'macronode'], /macronode.*pkcs11.*not built yet/],
+    ['a token that nobody names', ['serve', '--profile', 'macronode'], /macronode.*pkcs11.*needs backends\.pkcs11\.module_path/],
     ['a directory for a log that is kept in RAM', [...free, '--audit-dir', 'x'], /audit\.dir is set, and service\.amnesia = true/],
     ['off loopback without TLS', [...free, '--bind-addr', '0.0.0.0:0'], /off loopback, which needs TLS/],
     ['every address of IPv6', [...free, '--bind-addr', '[::]:0'], /off loopback, which needs TLS/],
