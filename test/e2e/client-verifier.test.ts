@@ -130,3 +130,28 @@ test('what is known ends with its time, and a refusal is never answered around',
   await restart();
   expect((await brief.verify(bundle)).fromCache).toBe(false);
 });
+
+test('nobody has to teach it: a verify is enough, under the mode that the service took; and it forgets who came first', { timeout: 60_000 }, async () => {
+  await service.end('SIGTERM');
+  service = await start(['--bind-addr', new URL(service.apiUrl).host, '--pq-verify-mode', 'or']);
+  await untilReady(service);
+  const [bundle, second, third] = [await signed(), await signed(), await signed()];
+  const half = { ...bundle, sigs: bundle.sigs.slice(0, 1) };
+  let reads = 0;
+  const client = createClient({ url: service.apiUrl, token: tokenOf() });
+  const verifier = createVerifier({ ...client, getKey: async (kid, options) => { const key = await client.getKey(kid, options); reads++; return key; } }, { keysMax: 2 });
+  for (const one of [half, second, third]) {
+    const before = reads;
+    expect(await verifier.verify(one)).toMatchObject({ ok: true, fromCache: false });
+    await eventually('it has learnt the key', 5000, () => reads > before);
+  }
+  // What it knows is fresh: nobody is asked again.
+  await verifier.verify(third);
+  expect(reads).toBe(3);
+  await service.end('SIGTERM');
+  expect(await verifier.verify({ ...third, sigs: third.sigs.slice(0, 1) })).toMatchObject({ ok: true, fromCache: true, details: { mode: 'or' } });
+  expect(await verifier.verify({ ...third, sigs: third.sigs.slice(0, 1), policy: { mode: 'and' } })).toMatchObject({ ok: false, details: { mode: 'and' } });
+  expect((await verifier.verify(second)).fromCache).toBe(true);
+  expect(await codeOf(verifier.verify(half))).toBe('Unreachable');
+  await restart();
+});
