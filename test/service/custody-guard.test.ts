@@ -1,8 +1,8 @@
+import type { Envelope } from '../../src/core/envelope/envelope.ts';
 import type { Custody } from '../../src/ports/custody.ts';
 import { describe, expect, test } from 'vitest';
 import { systemClock } from '../../src/adapters/system/clock.ts';
 import { specOf } from '../../src/core/algorithm/table.ts';
-import { parseEnvelope } from '../../src/core/envelope/envelope.ts';
 import { BackendGone } from '../../src/ports/custody.ts';
 import { guardCustody } from '../../src/service/custody-guard.ts';
 
@@ -30,7 +30,7 @@ function open({ hasProbe = true } = {}) {
 describe('what comes behind its deadline is nobody\'s', () => {
   test('a plaintext is overwritten', async () => {
     const { guard, asked } = open();
-    const envelope = { kid: undefined } as unknown as ReturnType<typeof parseEnvelope>;
+    const envelope = { kid: undefined } as unknown as Envelope;
     await expect(guard.open(VERSION, SPEC, envelope, NOTHING)).rejects.toMatchObject({ code: 'Timeout', status: 504 });
     const plaintext = Buffer.alloc(32, 7);
     expect(guard.busy()).toBe(1);
