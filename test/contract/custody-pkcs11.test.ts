@@ -126,6 +126,11 @@ describe.skipIf(SOFTHSM_MODULE === undefined)('a PKCS #11 token', () => {
   });
 });
 
+/** Of this test's process. */
+function processes(): readonly number[] {
+  return execFileSync('pgrep', ['-P', String(process.pid), '-f', 'token-process'], { encoding: 'utf8' }).trim().split('\n').map(Number);
+}
+
 async function open(): Promise<{ readonly soft: SoftToken; readonly token: TokenDevice; readonly custody: Custody }> {
   const soft = makeSoftToken();
   const token = await openTokenDevice(settingsOf(soft), envOf(soft));
@@ -142,7 +147,7 @@ describe.skipIf(SOFTHSM_MODULE === undefined)('a token in trouble', () => {
   test('a module that crashes takes only its own process: calls say that it is gone, and the next probe has it again', { timeout: 30_000 }, async () => {
     const { token, custody } = await open();
     const version = await versionOf(custody, kidOf(1, 'ed25519'), ED25519);
-    const pids = execFileSync('pgrep', ['-P', String(process.pid), '-f', 'token-process'], { encoding: 'utf8' }).trim().split('\n').map(Number);
+    const pids = processes();
     const under = Array.from({ length: 200 }, () => custody.sign(version, schemesOf(ED25519), MESSAGE, NOTHING).then(() => 'ok', (fault: unknown) => fault instanceof BackendGone));
     // As a segmentation fault in it would.
     process.kill(pids.at(-1) as number, 'SIGSEGV');
@@ -152,6 +157,15 @@ describe.skipIf(SOFTHSM_MODULE === undefined)('a token in trouble', () => {
     await expect(custody.sign(version, schemesOf(ED25519), MESSAGE, NOTHING)).rejects.toBeInstanceOf(BackendGone);
     await token.probe();
     expect(await custody.sign(version, schemesOf(ED25519), MESSAGE, NOTHING)).toHaveLength(1);
+  });
+
+  test('probes that come while it is started again start it once', { timeout: 30_000 }, async () => {
+    const { token } = await open();
+    const before = processes();
+    process.kill(before.at(-1) as number, 'SIGKILL');
+    await eventually('it is gone', 5000, () => token.sign('none', MESSAGE).then(() => false, (fault: unknown) => fault instanceof BackendGone && fault.message.includes('is not there')));
+    await Promise.all([token.probe(), token.probe(), token.probe()]);
+    expect(processes()).toHaveLength(before.length);
   });
 
   test('a module that hangs is ended by the probe that it does not answer', { timeout: 30_000 }, async () => {

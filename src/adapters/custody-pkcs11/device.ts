@@ -27,6 +27,7 @@ export async function openTokenDevice(settings: TokenSettings, environment: Read
   const asked = new Map<number, Asker>();
   let last = 0;
   let isClosed = false;
+  let starting: Promise<void> | undefined;
   let child: ChildProcess | undefined;
   child = await start(settings);
 
@@ -49,6 +50,15 @@ export async function openTokenDevice(settings: TokenSettings, environment: Read
     }
     started.on('message', hear);
     return started;
+  }
+
+  /** A token may take longer to open than anybody waits for a probe: there is one process of it all the same. */
+  function restart(): Promise<void> {
+    starting ??= start({ ...settings, mayCreate: false }).then(async (started) => {
+      if (isClosed) started.kill('SIGKILL');
+      else child = started;
+    }).finally(() => { starting = undefined; });
+    return starting;
   }
 
   function hear(message: FromToken): void {
@@ -95,7 +105,7 @@ export async function openTokenDevice(settings: TokenSettings, environment: Read
     async probe() {
       if (isClosed) throw new BackendGone('closed');
       // Whatever is there by now, it holds the keys or it is not ours: nothing is made anew.
-      child ??= await start({ ...settings, mayCreate: false });
+      if (child === undefined) await restart();
       const timer = setTimeout(giveUp, PROBE_MS);
       try {
         await ask('probe')();
