@@ -7,6 +7,7 @@ import { createSignaturePrimitives } from '../src/adapters/crypto/signatures.ts'
 import { systemClock } from '../src/adapters/system/clock.ts';
 import { createLockedMemory } from '../src/adapters/system/locked-memory.ts';
 import { createSystemRandom } from '../src/adapters/system/random.ts';
+import { createDevices } from '../src/compose/devices.ts';
 import { openAudit } from '../src/compose/audit.ts';
 import { openInstance } from '../src/compose/open-instance.ts';
 import { loadConfig } from '../src/config/load.ts';
@@ -26,6 +27,7 @@ export async function fillLog({ configPath }: Instance, entries: number, signal:
   const { log } = await openAudit({
     config, memory, instance, clock: systemClock, random: createSystemRandom(),
     signatures: createSignaturePrimitives({ memory, gate: createPoolGate(1), publicKeys: createPublicKeyCache(1) }),
+    devices: createDevices({ settings: config.settings, environment: {} }),
   });
   try {
     let told = TOLD_EVERY;

@@ -16,6 +16,7 @@ import { systemClock } from '../src/adapters/system/clock.ts';
 import { createLockedMemory } from '../src/adapters/system/locked-memory.ts';
 import { systemProcesses } from '../src/adapters/system/processes.ts';
 import { createSystemRandom } from '../src/adapters/system/random.ts';
+import { createDevices } from '../src/compose/devices.ts';
 import { openAudit } from '../src/compose/audit.ts';
 import { openInstance } from '../src/compose/open-instance.ts';
 import { loadConfig } from '../src/config/load.ts';
@@ -54,7 +55,7 @@ export async function fillStore({ configPath }: Instance, keys: number, signal: 
   const primitives = { signatures: createSignaturePrimitives({ memory, gate: createPoolGate(1), publicKeys }), kems: createKemPrimitives(publicKeys) };
   const config = loadConfig({ file: { path: configPath, text: readFileSync(configPath, 'utf8') }, environment: {}, flags: { 'audit-durability': 'os' } });
   const { rootKeys, ...instance } = await openInstance({ config, memory, environment: {}, credentialsDirectory: undefined });
-  const { log } = await openAudit({ config, memory, instance: { ...instance, rootKeys }, clock: systemClock, random: createSystemRandom(), signatures: primitives.signatures });
+  const { log } = await openAudit({ config, memory, instance: { ...instance, rootKeys }, clock: systemClock, random: createSystemRandom(), signatures: primitives.signatures, devices: createDevices({ settings: config.settings, environment: {} }) });
   const store = await openFileStore({ directory: config.settings['backends.file.dir'], rootKeys, mayCreate: false, cacheKeysMax: 1, processes: systemProcesses });
   const pairs = Array.from({ length: PAIRS }, () => makePair({ primitives, memory }));
   /** The outcomes of the batch before, written while the next batch is under way. */

@@ -1,7 +1,7 @@
 /** The vectors of docs/formats/keys.md: the three files that `ron-kms init` puts into `audit.dir`, opened down to the seeds. */
 import type { KeyPairDeps } from '../src/adapters/log-keys/key-pair.ts';
 import type { LogKeysVault, StoredKey, StoredSet } from '../src/adapters/log-keys/vault.ts';
-import type { Opener, SealName } from '../src/adapters/root-key/root-key.ts';
+import type { Opener, SecretSealName } from '../src/adapters/root-key/root-key.ts';
 import { hkdfSync } from 'node:crypto';
 import { isDeepStrictEqual } from 'node:util';
 import { formatVkey, vkeyOf } from '../client/src/log/vkey.ts';
@@ -18,7 +18,7 @@ import { Secret } from '../src/core/secret.ts';
 
 interface RootKeyVector {
   readonly name: string;
-  readonly seal: SealName;
+  readonly seal: SecretSealName;
   /** A passphrase as it was typed, in UTF-8; or the 32 bytes of a key file. */
   readonly opener_hex: string;
   readonly root_key_hex: string;

@@ -1,11 +1,14 @@
 import type { Log } from '../adapters/audit-log/log.ts';
 import type { Config } from '../config/load.ts';
 import type { Anchor } from '../ports/anchor.ts';
+import type { Devices } from './devices.ts';
 import type { Clock } from '../ports/clock.ts';
 import type { LogSigner } from '../ports/log-signer.ts';
 import type { Anchoring, AnchoringDeps } from '../service/anchoring.ts';
 import { parseVkey, SIGNATURE_TYPE } from '../../client/src/log/vkey.ts';
 import { createFileAnchor } from '../adapters/anchor-file/anchor.ts';
+import { createTokenAnchor } from '../adapters/anchor-pkcs11/anchor.ts';
+import { createTpmAnchor } from '../adapters/anchor-tpm/anchor.ts';
 import { createWitnessAnchor } from '../adapters/anchor-witness/anchor.ts';
 import { KmsError } from '../core/errors.ts';
 import { createAnchoring } from '../service/anchoring.ts';
@@ -22,9 +25,11 @@ export function openAnchoring({ settings, log, anchor, ...deps }: OpenAnchoringD
 }
 
 /** What anchors the log, as the settings say; undefined where nothing does. Throws with what the operator has to do. */
-export function anchorOf(settings: Config['settings'], signer: LogSigner, clock: Clock): Anchor | undefined {
+export async function anchorOf(settings: Config['settings'], signer: LogSigner, clock: Clock, devices: Devices): Promise<Anchor | undefined> {
   const { 'audit.anchor': kind, 'audit.anchor_path': path, 'audit.witness_url': url, 'audit.witness_vkey': vkey } = settings;
   if (kind === 'file' && path !== undefined) return createFileAnchor({ path, origin: signer.origin, mac: signer.mac });
+  if (kind === 'tpm') return createTpmAnchor({ tpm: devices.tpm(), index: settings['backends.tpm.nv_index'], mac: signer.mac });
+  if (kind === 'pkcs11') return createTokenAnchor({ token: await devices.token(), origin: signer.origin, mac: signer.mac });
   if (kind !== 'witness' || url === undefined || vkey === undefined) return undefined;
   const key = parseVkey(vkey);
   if (key === undefined || key.type === SIGNATURE_TYPE.ed25519) throw new Error('audit.witness_vkey is no verifier key of a witness: its type is 4 or 6, and its id fits its name and key');

@@ -19,6 +19,8 @@ import { durableFile } from '../adapters/files/durable-file.ts';
 import { createMemoryLogSigner, openLogSigner } from '../adapters/log-keys/open.ts';
 import { lookAtAnchor } from '../service/anchoring.ts';
 import { anchorOf } from './anchor.ts';
+import { logDeviceOf } from './evidence.ts';
+import type { Devices } from './devices.ts';
 import { INSTANCE_FILES } from './open-instance.ts';
 
 export interface AuditDeps {
@@ -29,6 +31,7 @@ export interface AuditDeps {
   readonly signatures: Readonly<Record<SignatureSchemeName, SignaturePrimitive>>;
   /** Undefined under amnesia. */
   readonly instance: Pick<Instance, 'instanceId'> & { readonly rootKeys: RootKeys } | undefined;
+  readonly devices: Devices;
   /** Nothing is written: the log is only looked at. */
   readonly isLookingOnly?: boolean;
   /** A new log after an accepted roll-back. */
@@ -57,7 +60,7 @@ export async function openAudit(deps: AuditDeps): Promise<OpenedAudit> {
   const checkpoints: Record<string, number> = { ok: 0 };
   const refused: Record<string, number> = {};
   const writeFaults: string[] = [];
-  const anchor = anchorOf(settings, signer, clock);
+  const anchor = await anchorOf(settings, signer, clock, deps.devices);
   let anchorFault: string | undefined;
   const log = await openLog({
     storage: directory === undefined ? createMemoryStorage(settings['audit.memory_max']) : await openFileStorage(directory),
@@ -86,10 +89,10 @@ export async function openAudit(deps: AuditDeps): Promise<OpenedAudit> {
   };
 }
 
-function openSigner({ config: { settings }, clock, random, signatures, memory, instance }: AuditDeps, directory: string | undefined): Promise<LogSigner> {
+async function openSigner({ config: { settings }, clock, random, signatures, memory, instance, devices }: AuditDeps, directory: string | undefined): Promise<LogSigner> {
   const keyOverlapMs = settings['audit.key_overlap'];
   if (directory === undefined || instance === undefined) return createMemoryLogSigner({ instanceId: random.uuidv7(), signatures, memory, keyOverlapMs, nowMs: clock.wallMs() });
-  return openLogSigner({ ...instance, file: durableFile(join(directory, INSTANCE_FILES.logKeys)), signatures, memory, keyOverlapMs });
+  return openLogSigner({ ...instance, file: durableFile(join(directory, INSTANCE_FILES.logKeys)), signatures, memory, keyOverlapMs, deviceFor: await logDeviceOf(settings, devices) });
 }
 
 function reasonOf(fault: unknown): string {

@@ -1,6 +1,8 @@
 import type { PrivatePartsDeps } from '../adapters/crypto/private-parts.ts';
 import type { RootKeys } from '../adapters/root-key/root-keys.ts';
 import type { Config } from '../config/load.ts';
+import type { Devices } from './devices.ts';
+import type { TokenDevice } from '../adapters/custody-pkcs11/device.ts';
 import type { FileCustody } from '../adapters/custody-file/custody.ts';
 import type { Custody } from '../ports/custody.ts';
 import type { KeyStore } from '../ports/key-store.ts';
@@ -11,7 +13,8 @@ import { createInmemCustody } from '../adapters/custody-inmem/custody.ts';
 import { openFileStore } from '../adapters/store-file/store.ts';
 import { createInmemStore } from '../adapters/store-inmem/store.ts';
 import { systemProcesses } from '../adapters/system/processes.ts';
-import { openPkcs11 } from './pkcs11.ts';
+import { createCloudCustody } from '../adapters/custody-cloud/custody.ts';
+import { openCloudKms, steadyMs } from './cloud.ts';
 import { aeads } from '../core/algorithm/table.ts';
 
 /** Who holds the keys, and what is known of them. */
@@ -36,10 +39,11 @@ export interface BackendDeps {
   /** The generation of the last mutation that the log tells of. */
   readonly loggedGeneration: number;
   readonly environment: Readonly<Record<string, string | undefined>>;
+  readonly devices: Devices;
 }
 
 /** Opens the backend of `service.backend`. Throws with what the operator has to do. */
-export async function openBackend({ settings, parts, rootKeys, loggedGeneration, environment }: BackendDeps): Promise<Backend> {
+export async function openBackend({ settings, parts, rootKeys, loggedGeneration, environment, devices }: BackendDeps): Promise<Backend> {
   if (settings['service.backend'] === 'inmem' || rootKeys === undefined) {
     return { custody: createInmemCustody(parts), store: createInmemStore({ firstGeneration: loggedGeneration }), tick: async () => undefined, takeWriteFaults: () => [], close: async () => undefined };
   }
@@ -47,15 +51,24 @@ export async function openBackend({ settings, parts, rootKeys, loggedGeneration,
   const store = await openFileStore({ directory: settings['backends.file.dir'], rootKeys, mayCreate: loggedGeneration === 0, cacheKeysMax, processes: systemProcesses });
   const common = { store, tick: store.tick, takeWriteFaults: store.takeWriteFaults };
   if (settings['service.backend'] === 'pkcs11') {
-    const token = await openPkcs11({ settings, environment, mayCreate: loggedGeneration === 0 }).catch(async (fault: unknown) => {
+    const token = await openCustodyToken(devices, loggedGeneration === 0).catch(async (fault: unknown) => {
       await store.close();
       throw fault;
     });
     // What is sealed there lies under a key of the token's, whatever the root key is.
-    return { ...common, custody: createPkcs11Custody({ ...parts, token, cacheKeysMax }), sealed: { store, custody: { reseal: ({ blob }) => blob } }, close: token.close };
+    return { ...common, custody: createPkcs11Custody({ ...parts, token, cacheKeysMax }), sealed: { store, custody: { reseal: ({ blob }) => blob } }, close: async () => undefined };
   }
-  const custody = createFileCustody({ ...parts, rootKeys, aead: AEADS[settings['backends.file.aead']], cacheKeysMax });
-  return { ...common, custody, sealed: { store, custody }, close: async () => undefined };
+  const file = createFileCustody({ ...parts, rootKeys, aead: AEADS[settings['backends.file.aead']], cacheKeysMax, ...(settings['service.backend'] === 'tpm' && { attestationClass: 'tpm-sealed' }) });
+  if (settings['service.backend'] !== 'cloud') return { ...common, custody: file, sealed: { store, custody: file }, close: async () => undefined };
+  const kms = await openCloudKms({ settings, environment });
+  return { ...common, custody: createCloudCustody({ kms, file, nowMs: steadyMs }), sealed: { store, custody: file }, close: async () => kms.close() };
+}
+
+/** No key was ever made: what the custody needs of its own on the token may be. */
+async function openCustodyToken(devices: Devices, mayCreate: boolean): Promise<TokenDevice> {
+  const token = await devices.token();
+  await token.haveOwnKeys(mayCreate);
+  return token;
 }
 
 const AEADS = { chacha20poly1305: aeads['ChaCha20-Poly1305'], aes256gcm: aeads['AES-256-GCM'] } as const;

@@ -1,5 +1,5 @@
 import type { LockedMemory } from '../adapters/system/locked-memory.ts';
-import type { SealName, Opener } from '../adapters/root-key/root-key.ts';
+import type { SecretOpener, SecretSealName } from '../adapters/root-key/root-key.ts';
 import type { Settings } from '../config/keys.ts';
 import { readKeyfile } from '../adapters/root-key/keyfile.ts';
 import { readPassphrase } from '../adapters/root-key/passphrase.ts';
@@ -11,7 +11,7 @@ export interface BackupOpenerDeps {
 }
 
 /** What backups lie under, as the settings name it; undefined where they do not, or not for this seal. Throws when it cannot be read. */
-export function backupOpener({ settings, environment, memory }: BackupOpenerDeps, seal?: SealName): Opener | undefined {
+export function backupOpener({ settings, environment, memory }: BackupOpenerDeps, seal?: SecretSealName): SecretOpener | undefined {
   const { 'backup.keyfile_path': path, 'backup.passphrase_env': variable } = settings;
   if (path !== undefined && seal !== 'passphrase') return { seal: 'keyfile', secret: readKeyfile(path, memory, 'backup.keyfile_path') };
   if (variable === undefined || seal === 'keyfile') return undefined;

@@ -1,4 +1,4 @@
-import type { Opener } from '../adapters/root-key/root-key.ts';
+import type { SecretOpener } from '../adapters/root-key/root-key.ts';
 import type { Log } from '../adapters/audit-log/log.ts';
 import type { BackedUpHead, Backups } from '../ports/backups.ts';
 import type { Clock } from '../ports/clock.ts';
@@ -27,7 +27,7 @@ export function tryBackupOpener(deps: BackupOpenerDeps): void {
   if (deps.settings['backup.dir'] !== undefined) requireOpener(deps).secret.destroy();
 }
 
-function requireOpener(deps: BackupOpenerDeps): Opener {
+function requireOpener(deps: BackupOpenerDeps): SecretOpener {
   const given = backupOpener(deps);
   if (given === undefined) throw new Error('backups need one of backup.keyfile_path and backup.passphrase_env');
   return given;

@@ -38,7 +38,7 @@ export async function examineInstance(config: Config, io: Io): Promise<readonly 
 }
 
 function examineStore(settings: Config['settings'], directory: string, { rootKeys }: Instance): { readonly findings: readonly Finding[]; readonly generation: number | undefined } {
-  if (settings['service.backend'] !== 'file') return { findings: [], generation: undefined };
+  if (settings['service.backend'] === 'inmem') return { findings: [], generation: undefined };
   const store = inspectStore(directory, rootKeys);
   const name = 'keys';
   if (store === undefined) return { findings: [{ name, level: 'wrong', says: `there is no store in ${directory}`, advice: 'put it back, or say with backends.file.dir where it is' }], generation: 0 };
@@ -51,7 +51,7 @@ async function examineLog({ settings }: Config, instance: Instance, storeGenerat
   try {
     const signatures = createSignaturePrimitives({ memory, gate: createPoolGate(1), publicKeys: createPublicKeyCache(1) });
     const directory = settings['audit.dir'];
-    const signer = await openLogSigner({ ...instance, file: durableFile(join(directory, INSTANCE_FILES.logKeys)), signatures, memory, keyOverlapMs: settings['audit.key_overlap'] });
+    const signer = await openLogSigner({ ...instance, file: durableFile(join(directory, INSTANCE_FILES.logKeys)), signatures, memory, keyOverlapMs: settings['audit.key_overlap'], isLookingOnly: true });
     if (!existsSync(join(directory, 'checkpoint')) && storeGeneration === 0) return { name, level: 'ok', says: 'it has not begun' };
     const vkeys = signer.keys().flatMap(({ vkey }) => parseVkey(vkey) ?? []);
     const { faults: [first], size } = await checkWholeLog({ directory, vkeys, jobs: 1, ...(storeGeneration !== undefined && { known: { storeGeneration: { before: storeGeneration, now: generationNow } } }) });

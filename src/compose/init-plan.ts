@@ -1,5 +1,8 @@
 import type { KdfName } from '../adapters/root-key/kdf.ts';
+import type { DeviceSealName } from '../adapters/root-key/key-device.ts';
 import type { SealName } from '../adapters/root-key/root-key.ts';
+import type { Settings } from '../config/keys.ts';
+import type { SettingLine } from './init-devices.ts';
 import type { Io, Parsed } from '../cli/command.ts';
 import { existsSync } from 'node:fs';
 import { readdir } from 'node:fs/promises';
@@ -9,8 +12,10 @@ import { isMissing } from '../adapters/audit-file/file-layer.ts';
 import { durableFile } from '../adapters/files/durable-file.ts';
 import { UsageError } from '../cli/command.ts';
 import { flag, isOn, oneOf } from '../cli/flags.ts';
+import { deviceSealNames } from '../adapters/root-key/key-device.ts';
 import { kdfNames } from '../adapters/root-key/kdf.ts';
 import { configKeys } from '../config/keys.ts';
+import { deviceSettings } from './init-devices.ts';
 import { INSTANCE_FILES } from './open-instance.ts';
 
 /** What `ron-kms init` is to make, and where; every path absolute, as a service may be started from anywhere. */
@@ -18,7 +23,11 @@ export interface InitPlan {
   readonly auditDir: string;
   readonly sealedDir: string;
   readonly configPath: string;
+  readonly backend: Backend;
   readonly seal: SealName;
+  readonly anchor: Settings['audit.anchor'];
+  /** As the flags say. */
+  readonly devices: readonly SettingLine[];
   readonly kdf: KdfName;
   /** With the seal `keyfile` only. */
   readonly keyfilePath: string | undefined;
@@ -28,6 +37,8 @@ export interface InitPlan {
   readonly keysetPath: string | undefined;
 }
 
+const backends = ['file', 'pkcs11', 'tpm', 'cloud'] as const;
+type Backend = (typeof backends)[number];
 const DEFAULTS = { configPath: 'kms.toml', keyfilePath: 'kms-root.key', keysetName: 'kms-dev-keyset.json' } as const;
 /** A volume of its own has this from the beginning. */
 const NOT_OURS = 'lost+found';
@@ -35,13 +46,17 @@ const OUTSIDE = /^\.\.(\/|$)/;
 
 export function planFrom(parsed: Parsed, { cwd }: Io): InitPlan {
   const at = (path: string): string => resolve(cwd, path);
-  const seal = oneOf(parsed, 'seal', ['passphrase', 'keyfile']) ?? configKeys['backends.file.seal'].fallback;
+  const backend = oneOf(parsed, 'backend', backends) ?? 'file';
+  const seal = oneOf(parsed, 'seal', ['passphrase', 'keyfile', ...deviceSealNames]) ?? (backend === 'file' ? configKeys['backends.file.seal'].fallback : backend);
+  const anchor = oneOf(parsed, 'anchor', ['none', 'tpm', 'pkcs11']) ?? (backend === 'tpm' || backend === 'pkcs11' ? backend : 'none');
+  const used = new Set<DeviceSealName>([backend, seal, anchor].flatMap((name) => deviceSealNames.find((device) => device === name) ?? []));
   const configPath = at(flag(parsed, 'config') ?? DEFAULTS.configPath);
   const plan: InitPlan = {
     auditDir: at(flag(parsed, 'audit-dir') ?? configKeys['audit.dir'].fallback),
     sealedDir: at(flag(parsed, 'sealed-dir') ?? configKeys['backends.file.dir'].fallback),
     kdf: oneOf(parsed, 'kdf', kdfNames) ?? configKeys['backends.file.kdf'].fallback,
-    configPath, seal,
+    configPath, backend, seal, anchor,
+    devices: deviceSettings(parsed, used),
     keyfilePath: seal === 'keyfile' ? at(flag(parsed, 'keyfile-path') ?? DEFAULTS.keyfilePath) : undefined,
     passphraseEnv: read(parsed, 'passphrase-env', configKeys['backends.file.passphrase_env'].kind),
     passphraseFd: read(parsed, 'passphrase-fd', configKeys['backends.file.passphrase_fd'].kind),
@@ -60,9 +75,10 @@ function read<T>(parsed: Parsed, name: string, kind: { readonly form: string; re
 }
 
 function refuseStrayFlags(parsed: Parsed, seal: SealName): void {
-  const ofOther = seal === 'keyfile' ? ['passphrase-env', 'passphrase-fd', 'kdf'] : ['keyfile-path'];
+  const ofPassphrase = ['passphrase-env', 'passphrase-fd', 'kdf'];
+  const ofOther = [...(seal === 'passphrase' ? [] : ofPassphrase), ...(seal === 'keyfile' ? [] : ['keyfile-path'])];
   const stray = ofOther.find((name) => flag(parsed, name) !== undefined);
-  if (stray !== undefined) throw new UsageError(`--${stray} is not for the seal ${seal}: give --seal ${seal === 'keyfile' ? 'passphrase' : 'keyfile'} with it`);
+  if (stray !== undefined) throw new UsageError(`--${stray} is not for the seal ${seal}: give --seal ${ofPassphrase.includes(stray) ? 'passphrase' : 'keyfile'} with it`);
   if (flag(parsed, 'passphrase-env') !== undefined && flag(parsed, 'passphrase-fd') !== undefined) throw new UsageError('give one of --passphrase-env and --passphrase-fd');
 }
 

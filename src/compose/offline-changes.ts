@@ -45,7 +45,7 @@ const PAGE = 1000;
 
 export function offlineChanges({ config, audit: { log }, store, custody, clock, random }: OfflineDeps): OfflineChanges {
   const outcomes = createOutcomes({ audit: log });
-  const rules = makeKeyRules(() => ({ allowed: new Set(), evidenceClasses: new Set() }), store, { attested: () => undefined });
+  const rules = makeKeyRules(() => ({ allowed: new Set() }), store);
   const decide = makeDecide(createBuiltinPolicy(() => ownRules(config)));
   const mutate = makeMutate({ store, log: { audit: log, outcomes }, anchoring: undefined, clock, signing: createWorkQueue({ width: AT_ONCE, rushWidth: AT_ONCE, max: () => Infinity, full: {}, clock }), requireWritable: () => undefined });
   const own: OwnChanges = makeOwnChanges({ store, custody, mutate, make: { version: makeMakeVersion({ custody, clock }), rules, decide }, clock, random });

@@ -7,10 +7,16 @@ import type { Secret } from '../core/secret.ts';
 import { join } from 'node:path';
 import { durableFile } from '../adapters/files/durable-file.ts';
 import { readIdentity } from '../adapters/log-keys/identity.ts';
+import { closeOpener } from '../adapters/root-key/key-device.ts';
 import { readKeyfile } from '../adapters/root-key/keyfile.ts';
 import { readPassphrase } from '../adapters/root-key/passphrase.ts';
 import { openKeychain } from '../adapters/root-key/keychain.ts';
 import { WrongOpener } from '../adapters/root-key/root-key.ts';
+import type { Devices } from './devices.ts';
+import type { DeviceSealName, KeyDevice } from '../adapters/root-key/key-device.ts';
+import type { DeviceSources } from './seal-device.ts';
+import { createDevices } from './devices.ts';
+import { deviceSealOf, openSealDevice } from './seal-device.ts';
 
 /** What lies below `audit.dir` besides the log itself. */
 export const INSTANCE_FILES = { identity: 'identity.json', rootKey: 'root-key.json', logKeys: 'log-keys.json' } as const;
@@ -25,7 +31,7 @@ export interface Instance {
 /** Somebody who may be asked for a passphrase. */
 export interface PassphraseTerminal {
   /** Undefined where nobody sits. */
-  ask(): Promise<Secret | undefined>;
+  ask(question?: string): Promise<Secret | undefined>;
   /** Said before a pause. */
   say(text: string): void;
   pause(ms: number): Promise<void>;
@@ -42,7 +48,9 @@ export interface OpenInstanceDeps {
   readonly memory: LockedMemory;
   /** Brings what the root key lies under up to date; who only looks changes nothing. */
   readonly isServing?: boolean;
-  readonly terminal?: PassphraseTerminal;
+  readonly terminal?: PassphraseTerminal | undefined;
+  /** Who has a use for them besides lends them. */
+  readonly devices?: Devices;
 }
 
 /** Opens the root key of the instance in `audit.dir` with what the operator gives. Throws with what is missing or wrong. */
@@ -59,7 +67,7 @@ export async function openInstance(deps: OpenInstanceDeps): Promise<Instance> {
       if (!(fault instanceof WrongOpener) || !isTyped || attempt === TRIES) throw fault;
       await waitAfter(attempt, fault, deps.terminal);
     } finally {
-      opener.secret.destroy();
+      await closeOpener(opener);
     }
   }
 }
@@ -77,11 +85,27 @@ export async function openInstanceWith(opener: Opener, { directory, instanceId, 
 }
 
 /** What an operator gives to open a root key with, and whether it was typed. Throws when nobody gives it. */
-export async function openerFrom(settings: Settings, { environment, credentialsDirectory, memory, terminal, isServing = false }: OpenInstanceDeps): Promise<{ readonly opener: Opener; readonly isTyped: boolean }> {
+export async function openerFrom(settings: Settings, { environment, credentialsDirectory, memory, terminal, devices, isServing = false }: OpenInstanceDeps): Promise<{ readonly opener: Opener; readonly isTyped: boolean }> {
+  const device = deviceSealOf(settings);
+  if (device !== undefined) return { opener: { seal: device, device: await openLent(device, { settings, environment, terminal }, devices) }, isTyped: false };
   const keyfilePath = settings['backends.file.keyfile_path'];
   if (settings['backends.file.seal'] === 'keyfile' && keyfilePath !== undefined) return { opener: { seal: 'keyfile', secret: readKeyfile(keyfilePath, memory) }, isTyped: false };
   const given = readPassphrase({ variable: settings['backends.file.passphrase_env'], fd: settings['backends.file.passphrase_fd'], environment, credentialsDirectory });
   const secret = given ?? await terminal?.ask();
   if (secret === undefined) throw new Error('the root key lies under a passphrase, and nobody gives it: set backends.file.passphrase_env or _fd, lend it as the systemd credential ron-kms.passphrase, or start it at a terminal');
   return { opener: { seal: 'passphrase', secret, ...(isServing && { kdf: settings['backends.file.kdf'] }) }, isTyped: given === undefined };
+}
+
+/** With devices that are lent, or with its own, which it closes. */
+async function openLent(seal: DeviceSealName, sources: DeviceSources, lent: Devices | undefined): Promise<KeyDevice> {
+  if (lent !== undefined) return openSealDevice(seal, sources, lent);
+  const own = createDevices(sources);
+  const device = await openSealDevice(seal, sources, own);
+  return {
+    ...device,
+    async close() {
+      await device.close();
+      await own.close();
+    },
+  };
 }

@@ -13,7 +13,7 @@ export async function openLogKeys(deps: OpenLogKeysDeps): Promise<LogSigner> {
   const { instanceId, rootKeys } = await openInstance(deps);
   try {
     const { 'audit.dir': directory, 'audit.key_overlap': keyOverlapMs } = deps.config.settings;
-    return await openLogSigner({ ...deps, file: durableFile(join(directory, INSTANCE_FILES.logKeys)), instanceId, rootKeys, keyOverlapMs });
+    return await openLogSigner({ ...deps, file: durableFile(join(directory, INSTANCE_FILES.logKeys)), instanceId, rootKeys, keyOverlapMs, isLookingOnly: true });
   } finally {
     rootKeys.destroy();
   }

@@ -6,8 +6,8 @@ import { askHidden } from '../adapters/system/hidden-prompt.ts';
 /** Whoever sits where this process was started. */
 export function passphraseTerminal(say: (text: string) => void): PassphraseTerminal {
   return {
-    async ask() {
-      const [typed] = await askHidden(['Passphrase of the root key: ']) ?? [];
+    async ask(question = 'Passphrase of the root key: ') {
+      const [typed] = await askHidden([question]) ?? [];
       return typed && passphraseOf(typed);
     },
     say,

@@ -1,24 +1,23 @@
 import type { TokenDevice } from '../adapters/custody-pkcs11/device.ts';
-import type { Settings } from '../config/keys.ts';
+import type { DeviceSources } from './seal-device.ts';
 import { openTokenDevice } from '../adapters/custody-pkcs11/device.ts';
 import { reasonOf } from '../core/reason.ts';
-
-interface Pkcs11Deps {
-  readonly settings: Settings;
-  readonly environment: Readonly<Record<string, string | undefined>>;
-  /** No key was ever made: what the service needs of its own on the token may be. */
-  readonly mayCreate: boolean;
-}
+import { REVEAL } from '../core/reveal.ts';
+import { readPin } from './pin.ts';
 
 /** Opens the token that the settings name. Throws with what the operator has to do. */
-export async function openPkcs11({ settings, environment, mayCreate }: Pkcs11Deps): Promise<TokenDevice> {
-  const [modulePath, slotLabel, pinVariable] = [settings['backends.pkcs11.module_path'], settings['backends.pkcs11.slot_label'], settings['backends.pkcs11.pin_env']];
-  if (modulePath === undefined || slotLabel === undefined || pinVariable === undefined) throw new Error('the settings were checked');
-  const pin = environment[pinVariable];
-  if (pin === undefined || pin === '') throw new Error(`backends.pkcs11.pin_env names ${pinVariable}, and that variable is not set`);
+export async function openPkcs11({ settings, environment, terminal }: DeviceSources): Promise<TokenDevice> {
+  const [modulePath, slotLabel] = [settings['backends.pkcs11.module_path'], settings['backends.pkcs11.slot_label']];
+  if (modulePath === undefined || slotLabel === undefined) throw new Error('the settings were checked');
+  const pin = await readPin({
+    of: `the token ${slotLabel}`, prefix: 'backends.pkcs11.pin', variable: settings['backends.pkcs11.pin_env'], path: settings['backends.pkcs11.pin_path'], environment, terminal,
+  });
+  if (pin === undefined) throw new Error('the token asks for the PIN of its user, and nobody gives it: set backends.pkcs11.pin_env or backends.pkcs11.pin_path, or start it at a terminal');
   try {
-    return await openTokenDevice({ modulePath, slotLabel, pin, sessions: settings['backends.pkcs11.sessions'], mayCreate }, environment);
+    return await openTokenDevice({ modulePath, slotLabel, pin: pin.read(REVEAL).toString('utf8'), sessions: settings['backends.pkcs11.sessions'] }, environment);
   } catch (fault) {
     throw new Error(`the token ${slotLabel} cannot be opened by ${modulePath}: ${reasonOf(fault)}`, { cause: fault });
+  } finally {
+    pin.destroy();
   }
 }

@@ -4,6 +4,7 @@ import type { Condition } from '../http/operator-server.ts';
 import type { KeyStore } from '../ports/key-store.ts';
 import type { Anchoring } from '../service/anchoring.ts';
 import type { ClockGuard } from '../service/clock-guard.ts';
+import type { Evidence } from '../service/evidence.ts';
 import type { GuardedCustody } from '../service/custody-guard.ts';
 import type { Integrity } from '../service/integrity.ts';
 import type { Auth } from './auth.ts';
@@ -18,18 +19,19 @@ interface ReadinessDeps {
   readonly log: Log;
   readonly anchoring: Pick<Anchoring, 'isReachable'> | undefined;
   readonly integrity: Integrity;
+  readonly evidence: Pick<Evidence, 'isReady'>;
   readonly clockGuard: ClockGuard;
   readonly auth: Auth;
 }
 
 /** The conditions of DESIGN §9, as they stand each time they are asked for. */
-export function makeReadiness({ reloadFault, settings, isListening, isRngHealthy, backend, log, anchoring, integrity, clockGuard, auth }: ReadinessDeps): () => readonly Condition[] {
+export function makeReadiness({ reloadFault, settings, isListening, isRngHealthy, backend, log, anchoring, integrity, evidence, clockGuard, auth }: ReadinessDeps): () => readonly Condition[] {
   const isAnchored = anchoring?.isReachable ?? (() => true);
   return () => [
     { name: 'config_loaded', isMet: reloadFault() === undefined, missing: reloadFault() },
     { name: 'listener_bound', isMet: isListening() },
     { name: 'backend_ready', isMet: backend.custody.isReady() && backend.store.isReady() && integrity.faultOf('store') === undefined, missing: integrity.faultOf('store') ?? outOf(backend) },
-    { name: 'attestation_ready', isMet: settings()['security.attest_require'] !== 'required', missing: 'security.attest_require is required, and this custody gives no evidence' },
+    { name: 'attestation_ready', isMet: settings()['security.attest_require'] !== 'required' || evidence.isReady(), missing: 'security.attest_require is required, and what holds the keys gives no evidence now' },
     { name: 'audit_ready', isMet: log.isReady() && isAnchored(), missing: integrity.faultOf('log') ?? integrity.faultOf('anchor') ?? (log.isReady() ? 'the anchor cannot be reached' : 'entries cannot be written') },
     { name: 'checkpoint_recent', isMet: log.isCheckpointRecent() },
     { name: 'rng_ok', isMet: isRngHealthy() },

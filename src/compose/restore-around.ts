@@ -1,17 +1,22 @@
 import type { Io } from '../cli/command.ts';
 import type { Config } from '../config/load.ts';
+import type { Devices } from './devices.ts';
 import { existsSync, readFileSync } from 'node:fs';
 import { rename } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 import { readAnchorRecord } from '../adapters/anchor-file/record.ts';
 import { flushDirectory, replaceDurably } from '../adapters/files/durable-file.ts';
+import { removeTpmCounter } from '../adapters/tpm/nv.ts';
 import { originOf } from '../adapters/log-keys/identity.ts';
 
 /** Brings what stands outside of the two directories in line with the instance that is there now; says what it did, and what is left to be done by hand. Done twice, it does nothing more. */
-export async function settleAround({ settings, sources }: Config, io: Io, instanceId: string, aside: string): Promise<readonly string[]> {
+export async function settleAround({ settings, sources }: Config, { io, devices }: { readonly io: Io; readonly devices: Pick<Devices, 'tpm'> }, instanceId: string, aside: string): Promise<readonly string[]> {
   const remarks: string[] = [];
   const anchor = settings['audit.anchor'] === 'file' ? settings['audit.anchor_path'] : undefined;
   if (anchor !== undefined && await setAside(resolve(io.cwd, anchor), instanceId, aside)) remarks.push(`the anchor file of the log before is ${anchor}.${aside} now; the next start makes a new one`);
+
+  // The log that it counted for is at an end. A token's record names its log, and stays as it is.
+  if (settings['audit.anchor'] === 'tpm' && await removeTpmCounter(devices.tpm(), settings['backends.tpm.nv_index'])) remarks.push('the TPM\'s counter of the log before is taken away; the next start makes a new one');
 
   const named = settings['service.instance_id'];
   if (named === undefined || named === instanceId) return remarks;

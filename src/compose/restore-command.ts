@@ -1,6 +1,6 @@
 import type { OpenedBackup } from '../adapters/backup-file/read-backup.ts';
 import type { LockedMemory } from '../adapters/system/locked-memory.ts';
-import type { Opener } from '../adapters/root-key/root-key.ts';
+import type { Opener, SecretOpener, SecretSealName } from '../adapters/root-key/root-key.ts';
 import type { Command, Io, Parsed } from '../cli/command.ts';
 import type { Config } from '../config/load.ts';
 import type { Instance } from './open-instance.ts';
@@ -19,6 +19,7 @@ import { createPublicKeyCache } from '../adapters/crypto/public-key-cache.ts';
 import { createSignaturePrimitives } from '../adapters/crypto/signatures.ts';
 import { durableFile } from '../adapters/files/durable-file.ts';
 import { originOf, readIdentity } from '../adapters/log-keys/identity.ts';
+import { closeOpener } from '../adapters/root-key/key-device.ts';
 import { makeKeyfile, readKeyfile } from '../adapters/root-key/keyfile.ts';
 import { passphraseOf } from '../adapters/root-key/passphrase.ts';
 import { rootKeysOf } from '../adapters/root-key/root-keys.ts';
@@ -38,6 +39,9 @@ import { formatRfc3339 } from '../core/time.ts';
 import { backupOpener } from './backup-opener.ts';
 import { newPassphrase } from './new-passphrase.ts';
 import { INSTANCE_FILES, openerFrom, openInstanceWith } from './open-instance.ts';
+import type { Devices } from './devices.ts';
+import { createDevices } from './devices.ts';
+import { deviceSealOf, openSealDevice } from './seal-device.ts';
 import { passphraseTerminal } from './passphrase-terminal.ts';
 import { goOn, moveUnder, openStaged, renew, unpack } from './restore.ts';
 import { settleAround } from './restore-around.ts';
@@ -60,13 +64,15 @@ export const restoreCommand: Command = {
   async run(parsed, io) {
     const config = settingsFrom(parsed, io);
     checkConfig(config);
-    if (config.settings['service.amnesia'] || config.settings['service.backend'] !== 'file') throw new UsageError('a backup goes to sealed files: set service.backend = "file"');
+    if (config.settings['service.amnesia'] || !SEALED_FILES.has(config.settings['service.backend'])) throw new UsageError('a backup goes to sealed files: set service.backend = "file", "tpm" or "cloud"');
     const places = { auditDir: resolve(io.cwd, config.settings['audit.dir']), sealedDir: resolve(io.cwd, config.settings['backends.file.dir']) };
     const aside = `replaced-${formatRfc3339(systemClock.wallMs()).replace(/[-:]|\.\d+/g, '')}`;
     if (isSwapPending(places)) return finish(parsed, io, { config, places, aside });
     return restore(parsed, io, { config, places, aside });
   },
 };
+
+const SEALED_FILES: ReadonlySet<string> = new Set(['file', 'tpm', 'cloud']);
 
 interface Plan {
   readonly config: Config;
@@ -79,7 +85,7 @@ interface Plan {
 async function finish(parsed: Parsed, io: Io, { config, places, aside }: Plan): Promise<number> {
   await swapIn(places, aside);
   const { instanceId } = await readIdentity(durableFile(join(places.auditDir, INSTANCE_FILES.identity)));
-  const remarks = await settleAround(config, io, instanceId, aside);
+  const remarks = await settleAround(config, { io, devices: createDevices({ settings: config.settings, environment: io.env }) }, instanceId, aside);
   await endSwap(places);
   print(parsed, io, { finished: true, instance_id: instanceId, remarks }, () => ['a restore that was cut off is done now; nothing was read from the file that you named', ...remarks].join('\n'));
   return EXIT.ok;
@@ -90,15 +96,16 @@ async function restore(parsed: Parsed, io: Io, plan: Plan): Promise<number> {
   const [name = ''] = parsed.args;
   const backup = await openNamed(resolve(io.cwd, name), plan, io, memory);
   const instance: { opened?: Instance; opener?: Opener } = {};
+  const devices = createDevices({ settings: plan.config.settings, environment: io.env, terminal: passphraseTerminal(io.err) });
   try {
-    const deps = depsOf(plan, backup, memory, io.env, (await measure(resolve(io.cwd, name))).sha256);
+    const deps = depsOf(plan, { backup, memory, environment: io.env, devices, backupSha256: (await measure(resolve(io.cwd, name))).sha256 });
     for (const directory of Object.values(plan.places)) {
       await rm(stagedIn(directory), { recursive: true, force: true });
       await nodeFiles.mkdir(stagedIn(directory));
     }
     const hasLog = existsSync(join(plan.places.auditDir, INSTANCE_FILES.identity));
     if (hasLog) {
-      instance.opener = (await openerFrom(plan.config.settings, { config: plan.config, environment: io.env, credentialsDirectory: io.env['CREDENTIALS_DIRECTORY'], memory, terminal: passphraseTerminal(io.err) })).opener;
+      instance.opener = (await openerFrom(plan.config.settings, { config: plan.config, environment: io.env, credentialsDirectory: io.env['CREDENTIALS_DIRECTORY'], memory, terminal: passphraseTerminal(io.err), devices })).opener;
       instance.opened = await openOwn(plan, backup, instance.opener, memory);
     }
     const standing = await look(deps, instance.opened, io);
@@ -109,10 +116,10 @@ async function restore(parsed: Parsed, io: Io, plan: Plan): Promise<number> {
     }
     const before = noteIn(plan.places.auditDir);
     if (isRollback || instance.opened === undefined) {
-      instance.opener ??= await newOpener(plan.config, io, memory);
+      instance.opener ??= await newOpener(plan.config, { io, devices }, memory);
       const renewed = await renew(deps, instance.opener, standing, progressOf(io, 'sealing anew'));
       await swapUnchanged(plan, before);
-      const remarks = await settleAround(plan.config, io, renewed.instanceId, plan.aside);
+      const remarks = await settleAround(plan.config, { io, devices }, renewed.instanceId, plan.aside);
       await endSwap(plan.places);
       return say(parsed, io, plan, deps, { renewed, remarks });
     }
@@ -123,16 +130,18 @@ async function restore(parsed: Parsed, io: Io, plan: Plan): Promise<number> {
     return say(parsed, io, plan, deps, { carried, remarks: [] });
   } finally {
     instance.opened?.rootKeys.destroy();
-    instance.opener?.secret.destroy();
+    if (instance.opener !== undefined) await closeOpener(instance.opener);
     await backup.close();
+    await devices.close();
     if (!isSwapPending(plan.places)) for (const directory of Object.values(plan.places)) await rm(stagedIn(directory), { recursive: true, force: true });
   }
 }
 
-function depsOf({ config, places }: Plan, backup: OpenedBackup, memory: LockedMemory, environment: Io['env'], backupSha256: string): RestoreDeps {
+function depsOf({ config, places }: Plan, given: Pick<RestoreDeps, 'backup' | 'memory' | 'environment' | 'devices' | 'backupSha256'>): RestoreDeps {
+  const { memory } = given;
   const publicKeys = createPublicKeyCache(1);
   const primitives = { signatures: createSignaturePrimitives({ memory, gate: createPoolGate(1), publicKeys }), kems: createKemPrimitives(publicKeys) };
-  return { config, places, backup, environment, backupSha256, clock: systemClock, random: createSystemRandom(), memory, signatures: primitives.signatures, parts: { primitives, memory } };
+  return { ...given, config, places, clock: systemClock, random: createSystemRandom(), signatures: primitives.signatures, parts: { primitives, memory } };
 }
 
 async function openNamed(path: string, { config: { settings } }: Plan, io: Io, memory: LockedMemory): Promise<OpenedBackup> {
@@ -145,7 +154,7 @@ function unrestorable(fault: unknown): never {
   throw new Error(`the backup cannot be restored: ${reasonOf(fault)}; nothing was changed`, { cause: fault });
 }
 
-async function askedFor(seal: Opener['seal']): Promise<Opener> {
+async function askedFor(seal: SecretSealName): Promise<SecretOpener> {
   if (seal === 'keyfile') throw new UsageError('the backup lies under a key file: say with --backup-keyfile-path where it is');
   const [typed] = await askHidden(['Passphrase of the backup: ']) ?? [];
   if (typed === undefined) throw new UsageError('the backup lies under a passphrase, and there is nobody to ask: say with --backup-passphrase-env which variable has it');
@@ -160,7 +169,9 @@ async function openOwn({ places: { auditDir } }: Plan, { header }: OpenedBackup,
 }
 
 /** What the new root key is to lie under, where no root key is there. */
-async function newOpener({ settings }: Config, io: Io, memory: LockedMemory): Promise<Opener> {
+async function newOpener({ settings }: Config, { io, devices }: { readonly io: Io; readonly devices: Devices }, memory: LockedMemory): Promise<Opener> {
+  const device = deviceSealOf(settings);
+  if (device !== undefined) return { seal: device, device: await openSealDevice(device, { settings, environment: io.env, terminal: passphraseTerminal(io.err) }, devices) };
   const keyfile = settings['backends.file.keyfile_path'];
   if (settings['backends.file.seal'] === 'keyfile' && keyfile !== undefined) {
     if (!existsSync(resolve(io.cwd, keyfile))) return { seal: 'keyfile', secret: await makeKeyfile(resolve(io.cwd, keyfile), memory) };

@@ -28,6 +28,7 @@ import { entriesAbove, knownEnds } from '../service/known-ends.ts';
 import { settleIntents, settlementsOf } from '../service/settle.ts';
 import { openAudit } from './audit.ts';
 import { openBackend } from './backend.ts';
+import { logDeviceOf } from './evidence.ts';
 import { offlineChanges } from './offline-changes.ts';
 import { INSTANCE_FILES, openInstanceWith } from './open-instance.ts';
 import { stagedIn } from './restore-swap.ts';
@@ -82,7 +83,7 @@ export async function moveUnder(deps: RestoreDeps, rootKeys: RootKeys, onProgres
   const { backup: { header, rootKeys: held }, parts, config } = deps;
   const moving = movingRootKeys(rootKeysOf(held, header.instance_id, parts.memory), rootKeys);
   if (moving.epochs().length === rootKeys.epochs().length) return;
-  const { sealed, close } = await openBackend({ settings: stagedSettings(config, deps.places), parts, rootKeys: moving, loggedGeneration: deps.backup.manifest.generation, environment: deps.environment });
+  const { sealed, close } = await openBackend({ settings: stagedSettings(config, deps.places), parts, rootKeys: moving, loggedGeneration: deps.backup.manifest.generation, environment: deps.environment, devices: deps.devices });
   if (sealed === undefined) throw new Error('a restore is to a sealed store');
   const { store, custody } = sealed;
   try {
@@ -118,7 +119,7 @@ export async function renew(deps: RestoreDeps, opener: Opener, standing: Standin
   try {
     const signer = await makeLogKeys({
       file: durableFile(join(directory, INSTANCE_FILES.logKeys)), ...instance, signatures: deps.signatures, memory,
-      keyOverlapMs: config.settings['audit.key_overlap'], nowMs: clock.wallMs(),
+      keyOverlapMs: config.settings['audit.key_overlap'], nowMs: clock.wallMs(), deviceFor: await logDeviceOf(config.settings, deps.devices),
     });
     await moveUnder(deps, instance.rootKeys, onProgress);
     const audit = await openAudit({ ...deps, config, instance, begins: { replaces: standing.replaces, firstGeneration: manifest.generation } });
@@ -142,11 +143,11 @@ async function makeNextRootKey(directory: string, instanceId: string, opener: Op
 }
 
 /** By the rules of a service, with its entries; what is open is closed. */
-async function carryOver({ clock, random, parts, environment, backupSha256 }: RestoreDeps, audit: OpenedAudit, rootKeys: RootKeys, config: Config, standing?: Standing): Promise<Carried> {
+async function carryOver({ clock, random, parts, environment, devices, backupSha256 }: RestoreDeps, audit: OpenedAudit, rootKeys: RootKeys, config: Config, standing?: Standing): Promise<Carried> {
   const { log } = audit;
   try {
     if (audit.anchorFault !== undefined) throw new Error(`the anchor knows better: ${audit.anchorFault}`);
-    const { store, custody, close } = await openBackend({ settings: config.settings, parts, rootKeys, loggedGeneration: log.lastGeneration(), environment });
+    const { store, custody, close } = await openBackend({ settings: config.settings, parts, rootKeys, loggedGeneration: log.lastGeneration(), environment, devices });
     try {
       await settle(log, store);
       const changes = offlineChanges({ config, audit, store, custody, clock, random });

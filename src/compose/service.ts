@@ -44,7 +44,9 @@ import { checkBehind } from './check-behind.ts';
 import { openInstance } from './open-instance.ts';
 import { openPolicy } from './policy.ts';
 import { makeGauges } from './gauges.ts';
+import { openEvidence } from './evidence.ts';
 import { openListeners } from './listeners.ts';
+import { createDevices } from './devices.ts';
 import { createLiveConfig } from './live-config.ts';
 import { makeReadiness } from './readiness.ts';
 import { makeRootKeyMove } from './root-key-move.ts';
@@ -103,10 +105,18 @@ export async function startService({ config, reread, log: logLines, version, env
   };
   const tls = openTls(settings, clock);
   tryBackupOpener({ settings, environment, memory });
-  const instance = settings['service.amnesia'] ? undefined : await openInstance({ config, isServing: true, environment, credentialsDirectory, memory, ...(terminal && { terminal }) });
-  const { log, signer, directory, anchor, anchorFault, takeWriteFaults, metrics: logMetrics } = await openAudit({ config, clock, random, memory, signatures: primitives.signatures, instance });
-  const backend = await openBackend({ settings, parts: { primitives, memory }, rootKeys: instance?.rootKeys, loggedGeneration: log.lastGeneration(), environment }).catch(async (fault: unknown) => {
+  const devices = createDevices({ settings, environment, ...(terminal && { terminal }) });
+  const instance = settings['service.amnesia'] ? undefined : await openInstance({ config, isServing: true, environment, credentialsDirectory, memory, devices, ...(terminal && { terminal }) }).catch(async (fault: unknown) => {
+    await devices.close();
+    throw fault;
+  });
+  const { log, signer, directory, anchor, anchorFault, takeWriteFaults, metrics: logMetrics } = await openAudit({ config, clock, random, memory, signatures: primitives.signatures, instance, devices }).catch(async (fault: unknown) => {
+    await devices.close();
+    throw fault;
+  });
+  const backend = await openBackend({ settings, parts: { primitives, memory }, rootKeys: instance?.rootKeys, loggedGeneration: log.lastGeneration(), environment, devices }).catch(async (fault: unknown) => {
     await log.stop().catch(() => undefined);
+    await devices.close();
     throw fault;
   });
   const { store } = backend;
@@ -123,9 +133,10 @@ export async function startService({ config, reread, log: logLines, version, env
     signer, audit: log, reader: log, changeKeys: log.changeKeys, keyRotationMs: settings['audit.key_rotation'],
     clocks: { clock, guard: clockGuard }, report: { telemetry, random },
   });
+  const evidence = openEvidence({ live, signer, log, store, clock, random, telemetry });
   const policy = openPolicy({ live, clock, random, telemetry, tracing });
   const operations = createOperations({
-    custody: { custody, publicKeys: createPublicKeys(primitives) }, store, audit: traced(tracing, 'audit', log, ['append']), telemetry, tracing,
+    custody: { custody, publicKeys: createPublicKeys(primitives), evidence }, store, audit: traced(tracing, 'audit', log, ['append']), telemetry, tracing,
     ...(instance && { rootKeyMove: makeRootKeyMove({ rootKeys: instance.rootKeys, keys: backend.sealed, logKeys }) }),
     ...(backups && { backups }),
     log: { reader: log, head: () => backedUpHead(log), ...(anchoring && { anchoring }), keys: logKeys, integrity },
@@ -150,7 +161,7 @@ export async function startService({ config, reread, log: logLines, version, env
   let listeners: Listeners | undefined;
   const conditions = makeReadiness({
     settings: () => live.current().settings, reloadFault: operations.reloadFault, log, anchoring, integrity, clockGuard, auth,
-    backend: { custody, store }, isListening: () => listeners?.isOpen() === true, isRngHealthy: () => isRngHealthy,
+    backend: { custody, store }, evidence, isListening: () => listeners?.isOpen() === true, isRngHealthy: () => isRngHealthy,
   });
   const operator = createOperatorServer({ conditions, degraded: () => [...degraded, ...(tls?.weaknesses() ?? []), ...(policy.isReachable() ? [] : ['policy.url gives no answer: all but verify and reads is refused until it does'])], metrics: metrics.render, version: () => ({ ...version, config_version: live.version() }) });
 
@@ -160,6 +171,7 @@ export async function startService({ config, reread, log: logLines, version, env
       // The store's thread would keep the process.
       await Promise.all([store.close(), backend.close()]);
       await log.stop().catch(() => undefined);
+      await devices.close();
       throw fault;
     });
 
@@ -170,6 +182,7 @@ export async function startService({ config, reread, log: logLines, version, env
     for (const why of backend.takeWriteFaults()) telemetry.event('error', 'store_write_failed', { why });
     await backend.tick();
     await custody.tick();
+    void evidence.tick();
     const found = store.integrity();
     if (found !== undefined) integrity.fail('store', found.what);
     await auth.refresh();
@@ -205,6 +218,7 @@ export async function startService({ config, reread, log: logLines, version, env
       await operations.close();
       await Promise.all([store.close(), backend.close()]);
       await log.stop().catch((fault: unknown) => telemetry.event('error', 'last_checkpoint_failed', { code: KmsError.from(fault).code }));
+      await devices.close();
       await tracing.close();
       instance?.rootKeys.destroy();
       telemetry.event('info', 'stopped');
@@ -218,7 +232,7 @@ function tokenLimits({ settings }: Config): TokenLimits {
 
 function operationsConfig({ settings }: Config): OperationsConfig {
   return {
-    rules: { allowed: new Set<string>([...settings['service.allowed_algs'], ...settings['service.allowed_aeads']]), evidenceClasses: new Set() },
+    rules: { allowed: new Set<string>([...settings['service.allowed_algs'], ...settings['service.allowed_aeads']]) },
     kemAead: Object.values(aeads).find(({ wireAlg }) => wireAlg === settings['service.allowed_aeads'][0]) ?? aeads['ChaCha20-Poly1305'],
     signPerSecond: settings['security.sign_rate_limit_rps'],
     inFlightMax: { signing: settings['security.max_inflight_sign'], verifying: settings['security.max_inflight_verify'] },

@@ -25,16 +25,44 @@ interface Rule {
 
 const rules: readonly Rule[] = [
   {
-    isWrong: (settings) => !['inmem', 'file', 'pkcs11'].includes(settings['service.backend']),
-    say: (settings) => `service.backend = "${settings['service.backend']}" is not built yet: use "file", or try it with --profile micronode`,
-  },
-  {
     isWrong: (settings) => settings['service.allow_sign_fallback'],
     say: () => 'service.allow_sign_fallback = true needs a second backend that holds the same keys, and this version has one at a time: set it to false',
   },
   {
-    isWrong: (settings) => settings['service.backend'] === 'pkcs11' && [settings['backends.pkcs11.module_path'], settings['backends.pkcs11.slot_label'], settings['backends.pkcs11.pin_env']].includes(undefined),
-    say: () => 'service.backend = "pkcs11" needs backends.pkcs11.module_path, backends.pkcs11.slot_label and backends.pkcs11.pin_env',
+    isWrong: (settings) => usesOf(settings, 'pkcs11').length > 0 && [settings['backends.pkcs11.module_path'], settings['backends.pkcs11.slot_label']].includes(undefined),
+    say: (settings) => `${usesOf(settings, 'pkcs11')[0]} needs backends.pkcs11.module_path and backends.pkcs11.slot_label`,
+  },
+  {
+    isWrong: (settings) => settings['backends.pkcs11.pin_env'] !== undefined && settings['backends.pkcs11.pin_path'] !== undefined,
+    say: () => 'set one of backends.pkcs11.pin_env and backends.pkcs11.pin_path',
+  },
+  {
+    isWrong: (settings) => settings['backends.tpm.pin_env'] !== undefined && settings['backends.tpm.pin_path'] !== undefined,
+    say: () => 'set one of backends.tpm.pin_env and backends.tpm.pin_path',
+  },
+  {
+    isWrong: (settings) => settings['backends.tpm.pcrs'].some((pcr) => pcr > 23),
+    say: () => 'backends.tpm.pcrs are numbers from 0 to 23',
+  },
+  {
+    isWrong: (settings) => (settings['service.backend'] === 'tpm' || settings['service.backend'] === 'cloud') && settings['backends.file.seal'] !== settings['service.backend'],
+    say: (settings) => `service.backend = "${settings['service.backend']}" keeps its keys under a root key that is sealed there: set backends.file.seal = "${settings['service.backend']}"`,
+  },
+  {
+    isWrong: (settings) => usesOf(settings, 'cloud').length > 0 && (settings['backends.cloud.provider'] === undefined || settings['backends.cloud.key'] === undefined),
+    say: (settings) => `${usesOf(settings, 'cloud')[0]} needs backends.cloud.provider and backends.cloud.key`,
+  },
+  {
+    isWrong: (settings) => settings['backends.cloud.provider'] === 'vault-transit' && settings['backends.cloud.endpoint'] === undefined,
+    say: () => 'backends.cloud.provider = "vault-transit" needs backends.cloud.endpoint, the address of Vault or OpenBao',
+  },
+  {
+    isWrong: (settings) => settings['backends.cloud.endpoint'] !== undefined && !isSafeUrl(settings['backends.cloud.endpoint']),
+    say: () => 'backends.cloud.endpoint must be https, or http on loopback: keys travel to it',
+  },
+  {
+    isWrong: (settings) => settings['backends.cloud.token_env'] !== undefined && settings['backends.cloud.token_path'] !== undefined,
+    say: () => 'set one of backends.cloud.token_env and backends.cloud.token_path',
   },
   {
     isWrong: (settings) => settings['service.amnesia'] && settings['service.backend'] !== 'inmem',
@@ -51,10 +79,6 @@ const rules: readonly Rule[] = [
   {
     isWrong: (settings) => settings['service.amnesia'] && settings['audit.anchor'] !== 'none',
     say: () => 'audit.anchor is set, and service.amnesia = true leaves nothing that could be rolled back: take one of them out',
-  },
-  {
-    isWrong: (settings) => settings['audit.anchor'] === 'tpm' || settings['audit.anchor'] === 'pkcs11',
-    say: (settings) => `audit.anchor = "${settings['audit.anchor']}" comes with its backend, which is not built yet: use "file" or "witness"`,
   },
   {
     isWrong: (settings) => settings['audit.anchor'] === 'file' && settings['audit.anchor_path'] === undefined,
@@ -185,6 +209,11 @@ const macronodeRules: readonly Rule[] = [
     say: (settings) => `service.backend = "${settings['service.backend']}" gives no evidence of where its keys are, and no backend of this version does: use no profile, or micronode`,
   },
 ];
+
+/** The settings by which a device or service comes into use, as they stand. */
+function usesOf(settings: Settings, what: 'pkcs11' | 'tpm' | 'cloud'): readonly string[] {
+  return (['service.backend', 'backends.file.seal', 'audit.anchor'] as const).filter((path) => settings[path] === what && !(path === 'backends.file.seal' && settings['service.amnesia'])).map((path) => `${path} = "${what}"`);
+}
 
 /** Shorter is a mistake, and would fill the log with keys. */
 const KEY_ROTATION_MIN_MS = 1000;

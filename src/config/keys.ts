@@ -1,7 +1,7 @@
 import type { Kind } from './kinds.ts';
 import { verifyModes } from '../core/bundle/modes.ts';
 import { attestRequirements } from '../core/policy/decision.ts';
-import { address, boolean, duration, integer, numbers, oneOf, size, someOf, string, uuid, variableName, verifierKey } from './kinds.ts';
+import { address, boolean, duration, integer, numbers, nvIndex, oneOf, size, someOf, string, uuid, variableName, verifierKey } from './kinds.ts';
 
 /**
  * The one table of settings (DESIGN §10): how each is written, its default, what it does. Flags,
@@ -52,6 +52,7 @@ export const configKeys = {
   'service.allowed_algs': live(row(someOf(['ed25519', 'ml-dsa', 'x25519', 'ml-kem']), ['ed25519', 'ml-dsa', 'x25519', 'ml-kem'], 'algorithms in use; a combined one needs both of its parts')),
   'service.allowed_aeads': live(row(someOf(['chacha20-poly1305', 'aes-256-gcm']), ['chacha20-poly1305', 'aes-256-gcm'], 'AEADs in use; the first one seals to KEM keys')),
   'security.attest_require': live(row(oneOf(attestRequirements), 'if-available', 'evidence of key residency')),
+  'security.attest_classes': live(row(someOf(['pkcs11', 'pkcs11-wrapped', 'tpm-sealed']), ['pkcs11', 'pkcs11-wrapped', 'tpm-sealed'], 'how a key may be held where evidence is required (docs/formats/evidence.md)')),
   'security.sign_rate_limit_rps': live(row(integer(0, 10_000_000), 500, 'signatures per second of this instance; 0 is no limit')),
   'security.time_skew_tolerance_ms': live(row(integer(0, 600_000), 2000, 'how far clocks may be apart')),
   'security.clock_sync_required': live(row(boolean, false, 'doubt the wall clock while the kernel says that nothing (NTP, PTP) keeps it right')),
@@ -89,14 +90,30 @@ export const configKeys = {
   'backends.file.kdf': row(oneOf(['argon2id', 'scrypt']), 'argon2id', 'what stretches the passphrase; a root key under the other one is sealed anew at the next start'),
   'backends.file.aead': row(oneOf(['chacha20poly1305', 'aes256gcm']), 'chacha20poly1305', 'what private parts are sealed with; what was sealed with the other one still opens'),
   'backends.file.cache_keys': row(integer(1, 10_000_000), 10_000, 'keys that stay in memory once they were used; those of them that fit into 24 MiB stay unsealed: 700 hybrid ones, or all of Ed25519'),
-  'backends.file.seal': row(oneOf(['passphrase', 'keyfile']), 'passphrase', 'what the root key lies under'),
+  'backends.file.seal': row(oneOf(['passphrase', 'keyfile', 'tpm', 'pkcs11', 'cloud']), 'passphrase', 'what the root key lies under'),
   'backends.file.keyfile_path': optional(string, 'the key file, mode 0600, on another medium than audit.dir'),
   'backends.file.passphrase_env': optional(variableName, 'name of the variable with the passphrase'),
   'backends.file.passphrase_fd': optional(integer(0, 1023), 'file descriptor with the passphrase, read once at start; or systemd lends it as ron-kms.passphrase'),
   'backends.pkcs11.module_path': optional(string, 'the vendor\'s PKCS #11 module, a shared library'),
   'backends.pkcs11.slot_label': optional(string, 'the label of the token that holds the keys'),
   'backends.pkcs11.pin_env': optional(variableName, 'name of the variable with the PIN of its user'),
+  'backends.pkcs11.pin_path': optional(string, 'file with that PIN, mode 0600; without either it is asked for at a terminal'),
   'backends.pkcs11.sessions': row(integer(1, 256), 16, 'how many calls are at the token at once, each in a session of its own'),
+  'backends.tpm.device': row(string, '/dev/tpmrm0', 'the TPM 2.0: its device, or the socket or loopback port of a simulator'),
+  'backends.tpm.pcrs': row(numbers, [7], 'the PCRs (SHA-256) that the root key is sealed to; 7 is the state of Secure Boot'),
+  'backends.tpm.pin_env': optional(variableName, 'name of the variable with a PIN that the TPM asks for as well'),
+  'backends.tpm.pin_path': optional(string, 'file with that PIN, mode 0600'),
+  'backends.tpm.owner_auth_env': optional(variableName, 'name of the variable with the password of the TPM\'s owner, where it has one'),
+  'backends.tpm.nv_index': row(nvIndex, 0x0180_0a10, 'where in the TPM the anchor counts; it takes the next one, too'),
+  'backends.cloud.provider': optional(oneOf(['aws-kms', 'google-kms', 'vault-transit']), 'which key service keys lie under'),
+  'backends.cloud.key': optional(string, 'the key there: an ARN or id, a resource name, or a name'),
+  'backends.cloud.region': optional(string, 'region of AWS KMS, where the key is no ARN'),
+  'backends.cloud.endpoint': optional(string, 'another address of the service; of Vault or OpenBao its own'),
+  'backends.cloud.mount': row(string, 'transit', 'where the transit engine of Vault or OpenBao is mounted'),
+  'backends.cloud.token_env': optional(variableName, 'name of the variable with the token for Vault or OpenBao'),
+  'backends.cloud.token_path': optional(string, 'file with that token, mode 0600, as their agent renews it'),
+  'backends.cloud.deadline': row(duration, 1500, 'for one call there'),
+  'backends.cloud.wait': row(duration, 300_000, 'how long a start waits for it'),
   'backup.dir': optional(string, 'where backups are written, on another medium than the keys'),
   'backup.keyfile_path': optional(string, 'the key file that backups lie under, mode 0600; another one than that of the root key'),
   'backup.passphrase_env': optional(variableName, 'name of the variable with the passphrase that backups lie under'),

@@ -67,6 +67,9 @@ export const numbers: Kind<readonly number[]> = {
   show: (value) => value.map(String),
 };
 
+/** Of the range that a TPM's owner gives out (TCG Registry of Reserved TPM 2.0 Handles §2.2.2). */
+export const nvIndex = ofText('an NV index such as 0x01800a10', { pattern: '^0x01[89a-f][0-9a-f]{5}$' }, (text) => (/^0x01[89a-f][0-9a-f]{5}$/.test(text) ? Number(text) : undefined), (value) => `0x${value.toString(16).padStart(8, '0')}`);
+
 export const boolean: Kind<boolean> = {
   form: 'true or false',
   schema: { type: 'boolean' },

@@ -86,6 +86,7 @@ export function parseSign(body: Wire<typeof SignBody>): SignRequest {
     payload: parsePayload(body),
     context: parseContext(body.context_b64),
     produceHybrid: body.policy?.produce_hybrid,
+    isEvidenceAsked: body.attest === true,
   };
 }
 

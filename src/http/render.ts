@@ -15,7 +15,7 @@ import type * as wire from './schemas.ts';
 import { KmsError } from '../core/errors.ts';
 import { formatRfc3339 } from '../core/time.ts';
 
-export function renderSign({ kid, digestHex, signatures, audit }: SignAnswer): wire.Wire<typeof wire.SignAnswer> {
+export function renderSign({ kid, digestHex, signatures, attestation, audit }: SignAnswer): wire.Wire<typeof wire.SignAnswer> {
   return {
     kid,
     payload_b3: digestHex,
@@ -23,6 +23,7 @@ export function renderSign({ kid, digestHex, signatures, audit }: SignAnswer): w
       scheme.parameterSet === undefined
         ? { alg: scheme.wireAlg, signature_b64: bytes.toString('base64') }
         : { alg: scheme.wireAlg, parameter_set: scheme.parameterSet, signature_b64: bytes.toString('base64') }),
+    ...(attestation && { attestation: { class: attestation.class, evidence: attestation.evidence.toString('base64') } }),
     audit: renderAudit(audit),
   };
 }
@@ -57,10 +58,12 @@ export function renderList({ keys, next }: { readonly keys: readonly KeyDocument
 export function renderAuditKeys({ origin, keys }: { readonly origin: string; readonly keys: readonly LogKey[] }): wire.Wire<typeof wire.AuditKeys> {
   return {
     origin,
-    keys: keys.map(({ vkey, alg, fromIndex, untilIndex, transitionCheckpoint }) => ({
+    keys: keys.map(({ vkey, alg, fromIndex, untilIndex, transitionCheckpoint, heldBy, attestation }) => ({
       vkey, alg, from_index: fromIndex,
       ...(untilIndex !== undefined && { until_index: untilIndex }),
       ...(transitionCheckpoint !== undefined && { transition_checkpoint: transitionCheckpoint }),
+      ...(heldBy && { held_by: { ...heldBy } }),
+      ...(attestation && { attestation: { class: attestation.class, key: attestation.key, evidence_b64: attestation.evidence.toString('base64') } }),
     })),
   };
 }

@@ -200,6 +200,10 @@ export const AuditKeys = Type.Object({
     from_index: LogIndex,
     until_index: Type.Optional(LogIndex),
     transition_checkpoint: Type.Optional(Type.String({ description: 'the last signed note of the keys before and these' })),
+    held_by: Type.Optional(Type.Record(Type.String(), Type.String(), { description: 'the token that holds it: label, slot, firmware …' })),
+    attestation: Type.Optional(Type.Object({
+      class: Type.String(), key: Type.String({ description: 'the attestation key of that time, as ron-kms attest verify takes it' }), evidence_b64: Type.String({ description: 'evidence about the log keys that came together' }),
+    }, closed)),
   }, closed)),
 }, closed);
 

@@ -11,6 +11,17 @@ export interface LogKey {
   readonly untilIndex?: number;
   /** The last checkpoint that the keys before and these both signed: a signed note. */
   readonly transitionCheckpoint?: string;
+  /** The device that holds it, in words. */
+  readonly heldBy?: Readonly<Record<string, string>>;
+  /** What a device said of the keys that came together with it. */
+  readonly attestation?: KeysAttestation;
+}
+
+export interface KeysAttestation {
+  readonly class: string;
+  /** The attestation key, as it is pinned. */
+  readonly key: string;
+  readonly evidence: Buffer;
 }
 
 /** The log as anyone may read it who is allowed to. */

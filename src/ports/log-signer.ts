@@ -1,9 +1,13 @@
 import type { Checkpoint } from '../../client/src/log/checkpoint.ts';
 import type { EntryDetail } from '../core/log/entry.ts';
-import type { LogKey } from './audit-reader.ts';
+import type { EvidenceStatement } from '../../client/src/log/evidence.ts';
+import type { KeysAttestation, LogKey } from './audit-reader.ts';
 
 /** What a log says of its keys when they are new. */
 export type LogKeysDetail = NonNullable<EntryDetail['log_keys']>;
+
+/** What is to be attested, and the log as it stands. */
+export type Claim = Omit<EvidenceStatement, 'v' | 'origin' | 'device'>;
 
 /** Holds the private log keys. During an overlap the old and the new ones both sign. */
 export interface LogSigner {
@@ -28,6 +32,10 @@ export interface LogSigner {
   retire(nowMs: number, treeSize: number, transitionNote: string): Promise<void>;
   /** Moves all that is sealed of them under the newest root key; durable when it returns. Nothing else may change them meanwhile. */
   move(): Promise<void>;
-  /** When the newest keys were made, milliseconds UTC. */
+  /** When the newest keys were made, milliseconds UTC; 0 where a device has come since that gives evidence, and they have none. */
   newestMs(): number;
+  /** What a device says of these keys, which came together; undefined where none does. */
+  attestationOf(keys: readonly string[]): KeysAttestation | undefined;
+  /** Evidence by the newest attestation key. Throws `AttestationMissing` where there is none, and what the device says where that fails. */
+  attest(claim: Claim): Promise<Buffer>;
 }

@@ -2,7 +2,6 @@ import type { VerifyMode } from '../core/bundle/modes.ts';
 import type { VersionRecord } from '../core/key/record.ts';
 import type { KeyStore } from '../ports/key-store.ts';
 import type { PolicyAnswer } from '../ports/policy.ts';
-import type { Telemetry } from '../ports/telemetry.ts';
 import type { Subject } from './call.ts';
 import type { Alg } from '../core/algorithm/table.ts';
 import { isAllowed } from '../core/algorithm/table.ts';
@@ -19,19 +18,15 @@ export interface KeyRules {
   /** Again, once custody is done: what was held or destroyed meanwhile gives nothing away, and no entry says so behind the one that tells of it. */
   requireStillUsable(subject: Pick<Subject, 'key' | 'version'>): Promise<void>;
   requirePolicy(subject: Pick<Subject, 'spec'>, decision: PolicyAnswer, mode: VerifyMode): void;
-  /** Where evidence of residency is required: only hardware custody gives it. */
-  requireEvidence(version: Pick<VersionRecord, 'attestationClass'>, decision: Pick<PolicyAnswer, 'isEvidenceRequired'>): void;
 }
 
 export interface KeyRulesConfig {
   /** `service.allowed_algs` and `service.allowed_aeads` together. */
   readonly allowed: ReadonlySet<string>;
-  /** Attestation classes that come with evidence. */
-  readonly evidenceClasses: ReadonlySet<string>;
 }
 
 /** `config` is asked each time: a reload may change it. */
-export function makeKeyRules(config: () => KeyRulesConfig, store: Pick<KeyStore, 'find'>, telemetry: Pick<Telemetry, 'attested'>): KeyRules {
+export function makeKeyRules(config: () => KeyRulesConfig, store: Pick<KeyStore, 'find'>): KeyRules {
   const rules: KeyRules = {
     requireAllowed(alg) {
       if (!isAllowed(alg, config().allowed)) throw new KmsError('Unsupported', { hint: 'service.allowed_algs or service.allowed_aeads does not list this algorithm' });
@@ -50,14 +45,6 @@ export function makeKeyRules(config: () => KeyRulesConfig, store: Pick<KeyStore,
     },
     requirePolicy({ spec }, { classicalOk }, mode) {
       requirePostQuantum(spec, mode, classicalOk);
-    },
-    requireEvidence({ attestationClass }, { isEvidenceRequired }) {
-      if (!isEvidenceRequired) return;
-      const isThere = config().evidenceClasses.has(attestationClass);
-      telemetry.attested(isThere ? 'ok' : 'missing');
-      if (!isThere) {
-        throw new KmsError('AttestationMissing', { hint: 'security.attest_require, the tenant\'s attest_require or the policy asks for evidence, and this custody gives none' });
-      }
     },
   };
   return rules;

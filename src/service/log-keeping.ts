@@ -6,6 +6,7 @@ import type { Random } from '../ports/random.ts';
 import type { Telemetry } from '../ports/telemetry.ts';
 import type { Call } from './call.ts';
 import type { ClockGuard } from './clock-guard.ts';
+import { entryAttestation } from '../core/log/entry.ts';
 import { KmsError } from '../core/errors.ts';
 import { eventOf, ownCall } from './call.ts';
 import { hashOfBody } from './mutate.ts';
@@ -68,7 +69,8 @@ export function makeLogKeyKeeping({ signer, audit, reader, changeKeys, clocks: {
   };
 
   const announce = async (call: Call, inputHash: string, detail: LogKeysDetail): Promise<number> => {
-    const { firstIndex } = await audit.append([{ ...eventOf(call, { inputHash, result: 'ok' }), detail: { log_keys: detail } }], FLUSHED);
+    const attested = signer.attestationOf(detail.keys);
+    const { firstIndex } = await audit.append([{ ...eventOf(call, { inputHash, result: 'ok' }), ...(attested && { attestation: entryAttestation(attested) }), detail: { log_keys: detail } }], FLUSHED);
     call.isLogged = true;
     return firstIndex;
   };

@@ -16,6 +16,7 @@ import type { Tracing } from '../ports/tracing.ts';
 import type { Anchoring } from './anchoring.ts';
 import type { Caller } from './call.ts';
 import type { ClockGuard } from './clock-guard.ts';
+import type { Evidence } from './evidence.ts';
 import type { GuardedCustody } from './custody-guard.ts';
 import type { Integrity } from './integrity.ts';
 import type { KeyRulesConfig } from './key-rules.ts';
@@ -60,7 +61,7 @@ import { makeWrap } from './wrap.ts';
 
 /** What the world outside gives the services. */
 export interface World {
-  readonly custody: { readonly custody: GuardedCustody; readonly publicKeys: PublicKeys };
+  readonly custody: { readonly custody: GuardedCustody; readonly publicKeys: PublicKeys; readonly evidence: Pick<Evidence, 'forSigning'> };
   readonly store: KeyStore;
   /** Left out where no root key is. */
   readonly rootKeyMove?: RootKeyMove;
@@ -112,7 +113,7 @@ const RECORD_SCANS_MAX = 16;
 export type Operations = ReturnType<typeof createOperations>;
 
 /** The services, tied together: each operation with no more than it needs, every client's call through `perform`. */
-export function createOperations({ custody: { custody, publicKeys }, store, rootKeyMove, backups, audit, log, policy, settings, telemetry, tracing, system }: World, config: () => OperationsConfig) {
+export function createOperations({ custody: { custody, publicKeys, evidence }, store, rootKeyMove, backups, audit, log, policy, settings, telemetry, tracing, system }: World, config: () => OperationsConfig) {
   const { clock, random, clockGuard } = system;
   const rates = createRateLimits({ clock, signPerSecond: () => config().signPerSecond });
   const signing = createWorkQueue({ width: WORK_WIDTH, rushWidth: RUSH_WIDTH, max: () => config().inFlightMax.signing, full: { hint: 'security.max_inflight_sign was reached, and few may wait until the rush is over', queue: 'sign' }, clock });
@@ -120,7 +121,7 @@ export function createOperations({ custody: { custody, publicKeys }, store, root
   const authorise = makeAuthorise({ store, rates });
   const decide = makeDecide(policy);
   const quotas = makeTenantQuotas({ rates, keyCounts: store.keyCounts });
-  const rules = makeKeyRules(() => config().rules, store, telemetry);
+  const rules = makeKeyRules(() => config().rules, store);
   const documents = makeKeyDocuments({ publicKeys });
   const outcomes = createOutcomes({ audit });
   const isAnchored = log.anchoring?.isReachable ?? (() => true);
@@ -140,7 +141,7 @@ export function createOperations({ custody: { custody, publicKeys }, store, root
 
   const create = makeCreateKey({ authorise, decisions: { decide, rules, quotas }, mutate, make: { version: makeVersion, random, clock }, documents });
   const change = makeChangeKey({ authorise, mutate, documents, clock, make: { version: makeVersion, rules, decide }, quotas, destroyMinAfterMs: () => config().destroyMinAfterMs });
-  const sign = makeSign({ authorise, decide, rules, limits: { rates, quotas, signing }, custody, audit });
+  const sign = makeSign({ authorise, decide, rules, limits: { rates, quotas, signing }, held: { custody, evidence }, audit });
   const verify = makeVerify({ authorise, decisions: { decide, rules }, limits: { quotas, verifying }, publicKeys, knownKeys: { outForMs: custody.outForMs, ttlMs: () => config().verifyCacheTtlMs }, record: makeRecordVerify(audit, telemetry), integrity: log.integrity });
   const wrap = makeWrap({ authorise, decide, rules, limits: { quotas, signing }, target: { sealer, renewSpent }, journal: { audit, random } });
   const unwrap = makeUnwrap(unwrapDeps);

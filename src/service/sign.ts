@@ -7,10 +7,12 @@ import type { Authorise } from './authorise.ts';
 import type { ClientCall, Subject } from './call.ts';
 import type { GuardedCustody } from './custody-guard.ts';
 import type { Decide } from './decide.ts';
+import type { Attestation, Evidence } from './evidence.ts';
 import type { KeyRules } from './key-rules.ts';
 import type { RateLimits } from './rate-limits.ts';
 import type { TenantQuotas } from './tenant-quotas.ts';
 import type { WorkQueue } from './work-queue.ts';
+import { entryAttestation } from '../core/log/entry.ts';
 import { KmsError } from '../core/errors.ts';
 import { messageOf } from '../core/payload.ts';
 import { resolveHybrid } from '../core/policy/decision.ts';
@@ -22,12 +24,15 @@ export interface SignRequest {
   /** 0 to 255 bytes; only for schemes that take one. */
   readonly context: Buffer | undefined;
   readonly produceHybrid: boolean | undefined;
+  /** Evidence of where the key is held is wanted. */
+  readonly isEvidenceAsked: boolean;
 }
 
 export interface SignAnswer {
   readonly kid: string;
   readonly digestHex: string;
   readonly signatures: readonly { readonly scheme: SignatureScheme; readonly bytes: Buffer }[];
+  readonly attestation?: Attestation;
   readonly audit: { readonly index: number; readonly opId: string };
 }
 
@@ -36,14 +41,14 @@ export interface SignDeps {
   readonly decide: Decide;
   readonly rules: KeyRules;
   readonly limits: { readonly rates: RateLimits; readonly quotas: TenantQuotas; readonly signing: WorkQueue };
-  readonly custody: GuardedCustody;
+  readonly held: { readonly custody: GuardedCustody; readonly evidence: Pick<Evidence, 'forSigning'> };
   readonly audit: AuditLog;
 }
 
 const NO_CONTEXT = Buffer.alloc(0);
 
-/** POST /sign: authorise → policy → limits → custody → still usable → audit; the entry is in the log before the answer. */
-export function makeSign({ authorise, decide, rules, limits, custody, audit }: SignDeps) {
+/** POST /sign: authorise → policy → limits → evidence → custody → still usable → audit; the entry is in the log before the answer. */
+export function makeSign({ authorise, decide, rules, limits, held: { custody, evidence }, audit }: SignDeps) {
   return async (call: ClientCall, request: SignRequest): Promise<SignAnswer> => {
     const subject = await authorise.version(call, 'kms:sign', request.kid);
     const { key, version } = subject;
@@ -51,21 +56,23 @@ export function makeSign({ authorise, decide, rules, limits, custody, audit }: S
 
     const decision = await decide(call, key, { produceHybrid: request.produceHybrid });
     rules.requirePolicy(subject, decision, decision.mode);
-    rules.requireEvidence(version, decision);
     const schemes = schemesToSign(subject, decision, request);
     custody.require();
     const { message, digestHex } = messageOf(key.input, request.payload);
 
     limits.rates.chargeSigning(key.tenant);
     limits.quotas.enter(call, key.tenant, decision.quotas);
+    const attestation = await evidence.forSigning(version, Buffer.from(digestHex, 'hex'), { isAsked: request.isEvidenceAsked, decision });
     const signed = await limits.signing.run(key.tenant, () => custody.sign(version, schemes, message, request.context ?? NO_CONTEXT));
     await rules.requireStillUsable(subject);
 
-    const { firstIndex } = await audit.append([eventOf(call, { inputHash: digestHex, result: 'ok' })]);
+    const event = eventOf(call, { inputHash: digestHex, result: 'ok' });
+    const { firstIndex } = await audit.append([attestation === undefined ? event : { ...event, attestation: entryAttestation(attestation) }]);
     return {
       kid: version.kid,
       digestHex,
       signatures: schemes.map((scheme, i) => ({ scheme, bytes: signed[i] ?? NO_CONTEXT })),
+      ...(attestation && { attestation }),
       audit: { index: firstIndex, opId: call.opId },
     };
   };

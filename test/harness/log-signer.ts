@@ -58,6 +58,8 @@ export function createTestSigner(origin: string = SIGNER_ORIGIN, { ed25519, mlDs
     retire: neverRotates,
     move: async () => undefined,
     newestMs: () => 0,
+    attestationOf: () => undefined,
+    attest: neverRotates,
   };
 }
 

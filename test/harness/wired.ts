@@ -81,14 +81,14 @@ export async function startWired({ watch = (primitives) => primitives, custody: 
   const keyset = parseKeyset(Buffer.from(keysetText([{ id: ROOT_KEY_ID, secret: ROOT_SECRET }])), memory);
   const custody = guardCustody({ custody: outside ?? createInmemCustody({ primitives, memory }), clock, chance: random.chance, telemetry });
   const operations = createOperations({
-    custody: { custody, publicKeys: createPublicKeys(primitives) },
+    custody: { custody, publicKeys: createPublicKeys(primitives), evidence: { forSigning: async () => undefined } },
     store: createInmemStore(), audit, telemetry, tracing: noTracing,
     log: { reader: audit, head: () => Promise.reject(new Error('no backups here')), keys: { rotate: rotateNothing }, integrity },
     policy: createBuiltinPolicy(() => ({ stage: { produceHybrid: true, verifyMode: 'or', rolloutPercent: 100 }, attestRequire: 'if-available', tenants: new Map() })),
     settings: { look: () => ({ refused: 'nothing to take' }) },
     system: { clock, random, clockGuard: guard },
   }, () => ({
-    rules: { allowed: new Set(['ed25519', 'ml-dsa', 'x25519', 'ml-kem', 'aes-256-gcm', 'chacha20-poly1305']), evidenceClasses: new Set() },
+    rules: { allowed: new Set(['ed25519', 'ml-dsa', 'x25519', 'ml-kem', 'aes-256-gcm', 'chacha20-poly1305']) },
     kemAead: aeads['ChaCha20-Poly1305'], signPerSecond: 0, inFlightMax: { signing: 512, verifying: 1024 }, destroyMinAfterMs: 1000, verifyCacheTtlMs,
   }));
   const { app: api } = createHttpServer({

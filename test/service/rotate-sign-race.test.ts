@@ -54,7 +54,7 @@ test('rotate against sign, in any order: versions only go up, each announced onc
           expect(announced.has(versionOf(next))).toBe(false);
           announced.add(versionOf(next));
         } else {
-          const { kid: under } = await wired.operations.sign(caller, undefined, { kid, payload: { digestHex: DIGEST }, context: undefined, produceHybrid: undefined });
+          const { kid: under } = await wired.operations.sign(caller, undefined, { kid, payload: { digestHex: DIGEST }, context: undefined, produceHybrid: undefined, isEvidenceAsked: false });
           signedUnder.push(versionOf(under));
         }
       })));

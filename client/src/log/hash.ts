@@ -30,6 +30,6 @@ export function nodeHash(left: Uint8Array, right: Uint8Array): Buffer {
 export const EMPTY_ROOT: Buffer = sha256(Buffer.alloc(0));
 
 /** By way of hex: half as fast again as asking for a buffer, which is allocated outside the pool. */
-function sha256(bytes: Uint8Array): Buffer {
+export function sha256(bytes: Uint8Array): Buffer {
   return Buffer.from(hash('sha256', bytes, 'hex'), 'hex');
 }

@@ -6,7 +6,7 @@ import { dirname } from 'node:path';
 import { KmsError } from '../../core/errors.ts';
 import { isMissing } from '../audit-file/file-layer.ts';
 import { flushDirectory, replaceDurably } from '../files/durable-file.ts';
-import { encodeAnchorRecord, parseAnchorRecord } from './record.ts';
+import { encodeAnchorRecord, faultOfStep, parseAnchorRecord } from './record.ts';
 
 export interface FileAnchorDeps {
   /** `audit.anchor_path`, on another medium than the log; its directory has to be there. */
@@ -37,21 +37,12 @@ export function createFileAnchor({ path, origin, mac }: FileAnchorDeps): Anchor 
       reaching(async () => {
         const held = await read();
         if (held !== undefined && 'fault' in held) return held;
-        const fault = faultOfStep(held, value, treeSize);
+        const fault = faultOfStep(held, value, treeSize, 'the anchor file');
         if (fault !== undefined) return { fault };
         await replaceDurably(path, encodeAnchorRecord({ origin, value, head: { treeSize, rootHash } }, mac));
         return {};
       }),
   };
-}
-
-/** The counter goes up by one, over a log that has grown. Whoever asks for anything else has another past than the file. */
-function faultOfStep(held: AnchorRecord | undefined, value: number, treeSize: number): string | undefined {
-  const heldValue = held?.value ?? 0;
-  const heldSize = held?.head.treeSize ?? 0;
-  if (value !== heldValue + 1) return `the anchor file stands at ${heldValue} and was to go to ${value}: it never goes back and leaves none out`;
-  if (treeSize < heldSize) return `the anchor file has seen ${heldSize} entries and was to go back to ${treeSize}`;
-  return undefined;
 }
 
 /**

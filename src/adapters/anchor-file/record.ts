@@ -36,6 +36,15 @@ export function parseAnchorRecord(bytes: Buffer, origin: string, mac: Mac): Anch
   return expected.length === bytes.length && timingSafeEqual(expected, bytes) ? fields : undefined;
 }
 
+/** The counter goes up by one, over a log that has grown. Whoever asks for anything else has another past than the medium. */
+export function faultOfStep(held: AnchorRecord | undefined, value: number, treeSize: number, what: string): string | undefined {
+  const heldValue = held?.value ?? 0;
+  const heldSize = held?.head.treeSize ?? 0;
+  if (value !== heldValue + 1) return `${what} stands at ${heldValue} and was to go to ${value}: it never goes back and leaves none out`;
+  if (treeSize < heldSize) return `${what} has seen ${heldSize} entries and was to go back to ${treeSize}`;
+  return undefined;
+}
+
 /** As anybody can read it, without the key that authenticates it: all but the MAC is held against its form. */
 export function readAnchorRecord(bytes: Buffer): AnchorRecord | undefined {
   const fields = fieldsOf(bytes);

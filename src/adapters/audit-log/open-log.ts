@@ -1,3 +1,5 @@
+import type { AuditEvent } from '../../core/log/entry.ts';
+import type { Random } from '../../ports/random.ts';
 import type { ErrorCode } from '../../core/errors.ts';
 import type { AnchorProof } from '../../ports/anchor.ts';
 import type { AuditReader } from '../../ports/audit-reader.ts';
@@ -7,6 +9,7 @@ import type { CheckpointerStart } from './checkpointer.ts';
 import type { Log, LogDeps } from './log.ts';
 import type { Recovered } from './recovery.ts';
 import { EMPTY_ROOT } from '../../../client/src/log/hash.ts';
+import { entryAttestation } from '../../core/log/entry.ts';
 import { KmsError } from '../../core/errors.ts';
 import { consistencyProof } from '../../core/log/proofs.ts';
 import { createAppender } from './appender.ts';
@@ -122,7 +125,7 @@ async function begin(log: Log, { storage, signer, random, options }: LogDeps, { 
   await finishKeyChange(log, signer);
   await storage.begin(log.size(), sealedSize ?? 0);
   const event = log.size() === 0
-    ? { ...ownEvent('log-keys', { log_keys: { keys: signer.keys().map(({ vkey }) => vkey), reason: 'start' }, ...(options.replaces && { replaces: options.replaces }) }, random), generation: options.firstGeneration }
+    ? { ...startOf(signer, options.replaces, random), generation: options.firstGeneration }
     : ownEvent('checkpoint-start', { checkpoint: { size: newest?.size ?? 0, root_hash: (newest?.rootHash ?? EMPTY_ROOT).toString('base64') } }, random);
   await log.append([event], { mustFlush: true });
   try {
@@ -130,6 +133,15 @@ async function begin(log: Log, { storage, signer, random, options }: LogDeps, { 
   } catch {
     // `onCheckpoint` has told, and readiness says so until one succeeds.
   }
+}
+
+function startOf(signer: LogSigner, replaces: LogDeps['options']['replaces'], random: Random): AuditEvent {
+  const keys = signer.keys().map(({ vkey }) => vkey);
+  const attested = signer.attestationOf(keys);
+  return {
+    ...ownEvent('log-keys', { log_keys: { keys, reason: 'start', ...(attested && { attestation_key: attested.key }) }, ...(replaces && { replaces }) }, random),
+    ...(attested && { attestation: entryAttestation(attested) }),
+  };
 }
 
 /** A crash may fall between the entry that announces new keys and their activation: the old ones sign nothing behind it. */

@@ -1,6 +1,6 @@
 import type { FileStore } from '../store-file/store.ts';
 import type { Keychain } from '../root-key/keychain.ts';
-import type { Opener } from '../root-key/root-key.ts';
+import type { SecretOpener } from '../root-key/root-key.ts';
 import type { HeldRootKey } from '../root-key/root-keys.ts';
 import type { LockedMemory } from '../system/locked-memory.ts';
 import type { BackedUpHead, BackupMade, Backups } from '../../ports/backups.ts';
@@ -20,7 +20,7 @@ export interface BackupsDeps {
   readonly store: Pick<FileStore, 'snapshot'>;
   readonly rootKeys: Pick<Keychain, 'copies'>;
   /** What the next backup lies under; whoever asked destroys it. */
-  readonly opener: () => Opener;
+  readonly opener: () => SecretOpener;
   readonly memory: LockedMemory;
   readonly clock: Clock;
 }

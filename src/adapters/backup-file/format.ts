@@ -1,7 +1,7 @@
 /** A backup as it lies on disk (docs/formats/backup.md). */
 import type { LockedMemory } from '../system/locked-memory.ts';
 import type { Kdf } from '../root-key/kdf.ts';
-import type { Opener, SealName } from '../root-key/root-key.ts';
+import type { SecretOpener, SecretSealName } from '../root-key/root-key.ts';
 import type { Secret } from '../../core/secret.ts';
 import { canonicalJson } from '../../core/canonical-json.ts';
 import { parseStrictJson } from '../../core/strict-json.ts';
@@ -13,7 +13,7 @@ export interface BackupHeader {
   readonly format: 'ron-kms/backup/v1';
   readonly instance_id: string;
   readonly created_at: string;
-  readonly seal: SealName;
+  readonly seal: SecretSealName;
   /** With a passphrase only. */
   readonly kdf?: Kdf;
 }
@@ -30,7 +30,7 @@ const FORMAT = 'ron-kms/backup/v1';
 const KEYFILE_INFO = 'ron-kms::ron-kms::backup::keyfile';
 export const HEADER_BYTES_MAX = 4096;
 
-export function newHeader({ seal, kdf }: Opener, instanceId: string, createdAt: string): BackupHeader {
+export function newHeader({ seal, kdf }: SecretOpener, instanceId: string, createdAt: string): BackupHeader {
   return { format: FORMAT, instance_id: instanceId, created_at: createdAt, seal, ...(seal === 'passphrase' && { kdf: newKdf(kdf ?? 'argon2id') }) };
 }
 

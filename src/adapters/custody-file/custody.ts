@@ -18,6 +18,8 @@ export interface FileCustodyDeps extends PrivatePartsDeps {
   readonly cacheKeysMax: number;
   /** What is unsealed takes about so much memory, at most. */
   readonly unsealedBytesMax?: number;
+  /** Of the versions that it makes: `file`, or that of what the root key lies under. */
+  readonly attestationClass?: string;
 }
 
 export interface FileCustody extends Custody {
@@ -32,7 +34,7 @@ const FILE_CLASS = 'file';
 const UNSEALED_BYTES_MAX = 24 * 1024 * 1024;
 
 /** Keys that lie with their records, sealed; unsealed on use, into a bounded cache. */
-export function createFileCustody({ rootKeys, aead, cacheKeysMax, unsealedBytesMax = UNSEALED_BYTES_MAX, ...deps }: FileCustodyDeps): FileCustody {
+export function createFileCustody({ rootKeys, aead, cacheKeysMax, unsealedBytesMax = UNSEALED_BYTES_MAX, attestationClass = FILE_CLASS, ...deps }: FileCustodyDeps): FileCustody {
   const { memory, primitives } = deps;
   const cache = createUnsealedCache({ keysMax: cacheKeysMax, bytesMax: unsealedBytesMax });
   /** Seeds of versions that no mutation has taken yet. */
@@ -80,7 +82,7 @@ export function createFileCustody({ rootKeys, aead, cacheKeysMax, unsealedBytesM
       parts.destroy();
       return {
         publicParts: parts.publicParts,
-        attestationClass: FILE_CLASS,
+        attestationClass,
         seal(generation) {
           try {
             return sealBlob(seeds, { kid, generation }, aead, rootKeys);

@@ -17,8 +17,8 @@ export interface Pkcs11CustodyDeps extends PrivatePartsDeps {
 }
 
 /** Every private part lives and works inside the token; or one does, and the rest is sealed by a key inside. */
-const INSIDE_CLASS = 'pkcs11';
-const WRAPPED_CLASS = 'pkcs11-wrapped';
+export const INSIDE_CLASS = 'pkcs11';
+export const WRAPPED_CLASS = 'pkcs11-wrapped';
 const UNSEALED_BYTES_MAX = 24 * 1024 * 1024;
 const AEAD_INSIDE = 'AES-256-GCM';
 const KEM_INSIDE = 'X25519';

@@ -1,12 +1,12 @@
 import type { ChildProcess } from 'node:child_process';
-import type { FromToken, TokenCalls, TokenSettings, ToToken } from './protocol.ts';
+import type { FromToken, TokenAnswer, TokenCall, TokenCalls, TokenSettings, ToToken } from './protocol.ts';
 import { fork } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 import { KmsError } from '../../core/errors.ts';
 import { BackendGone } from '../../ports/custody.ts';
 
-/** A token behind its module, in a process of its own. */
+/** A token behind its module, in a process of its own. A call of one that is gone starts it again, with a pause behind each try that failed. */
 export interface TokenDevice extends TokenCalls {
   /** Ends the process; what is under way is lost. */
   close(): Promise<void>;
@@ -16,6 +16,8 @@ const PROCESS = fileURLToPath(new URL('token-process.ts', import.meta.url));
 const OPEN_MS = 10_000;
 /** Less than who asks for a probe waits for it (service/custody-guard.ts). */
 const PROBE_MS = 1500;
+const RESTART_FIRST_MS = 500;
+const RESTART_LONGEST_MS = 15_000;
 
 type Asker = ReturnType<typeof Promise.withResolvers<unknown>>;
 
@@ -25,7 +27,12 @@ type Asker = ReturnType<typeof Promise.withResolvers<unknown>>;
  */
 export async function openTokenDevice(settings: TokenSettings, environment: Readonly<Record<string, string | undefined>>): Promise<TokenDevice> {
   const asked = new Map<number, Asker>();
+  const outbox: TokenCall[] = [];
   let last = 0;
+  /** A custody's: behind a restart they are there, or it is another token. */
+  let needsOwnKeys = false;
+  let failures = 0;
+  let mayStartAtMs = 0;
   let isClosed = false;
   let starting: Promise<void> | undefined;
   let child: ChildProcess | undefined;
@@ -39,7 +46,7 @@ export async function openTokenDevice(settings: TokenSettings, environment: Read
     });
     started.once('exit', () => lose(started));
     started.once('error', () => lose(started));
-    send(started, { open });
+    tell(started, { open });
     const timer = setTimeout(() => started.kill('SIGKILL'), OPEN_MS);
     const first = await Promise.race([once(started, 'message') as Promise<[FromToken]>, once(started, 'exit').then(() => undefined)]);
     clearTimeout(timer);
@@ -54,24 +61,37 @@ export async function openTokenDevice(settings: TokenSettings, environment: Read
 
   /** A token may take longer to open than anybody waits for a probe: there is one process of it all the same. */
   function restart(): Promise<void> {
-    starting ??= start({ ...settings, mayCreate: false }).then(async (started) => {
-      if (isClosed) started.kill('SIGKILL');
-      else child = started;
+    starting ??= start(settings).then(async (started) => {
+      if (isClosed) {
+        started.kill('SIGKILL');
+        return;
+      }
+      child = started;
+      failures = 0;
+      // Whatever is there by now, it holds the keys or it is not ours: nothing is made anew.
+      if (needsOwnKeys) await send('haveOwnKeys', [false]);
+    }).catch((fault: unknown) => {
+      mayStartAtMs = performance.now() + Math.min(RESTART_LONGEST_MS, RESTART_FIRST_MS * 2 ** failures++);
+      giveUp();
+      throw fault;
     }).finally(() => { starting = undefined; });
     return starting;
   }
 
   function hear(message: FromToken): void {
-    if (!('id' in message)) return;
-    const asker = asked.get(message.id);
-    asked.delete(message.id);
-    if ('value' in message) {
-      asker?.resolve(message.value);
+    if ('answers' in message) for (const answer of message.answers) settle(answer);
+  }
+
+  function settle(answer: TokenAnswer): void {
+    const asker = asked.get(answer.id);
+    asked.delete(answer.id);
+    if ('value' in answer) {
+      asker?.resolve(answer.value);
       return;
     }
-    asker?.reject(message.fault === 'gone' ? new BackendGone(message.why) : new KmsError('StoreUnavailable', { hint: 'the token does not hold this version, or not as it should', cause: new Error(message.why) }));
+    asker?.reject(answer.fault === 'gone' ? new BackendGone(answer.why) : new KmsError('StoreUnavailable', { hint: 'the token does not hold this version, or not as it should', cause: new Error(answer.why) }));
     // What it knows of the token is of another time: handles, sessions, the log-in.
-    if (message.fault === 'gone') giveUp();
+    if (answer.fault === 'gone') giveUp();
   }
 
   function giveUp(): void {
@@ -89,26 +109,37 @@ export async function openTokenDevice(settings: TokenSettings, environment: Read
     asked.clear();
   }
 
-  function send(to: ChildProcess, message: ToToken): void {
+  function tell(to: ChildProcess, message: ToToken): void {
     to.send(message, (fault) => { if (fault !== null) lose(to); });
   }
 
-  const ask = (call: keyof TokenCalls) => (...args: readonly unknown[]): Promise<never> => {
+  /** What is asked in this turn of the loop goes in one message. */
+  function send(call: keyof TokenCalls, args: readonly unknown[]): Promise<never> {
     if (child === undefined) return Promise.reject(new BackendGone('the process of the module is not there'));
     const asker = Promise.withResolvers<unknown>();
     asked.set(++last, asker);
-    send(child, { id: last, call, args });
+    if (outbox.push({ id: last, call, args }) === 1) setImmediate(flush);
     return asker.promise as Promise<never>;
+  }
+
+  function flush(): void {
+    const calls = outbox.splice(0).filter(({ id }) => asked.has(id));
+    if (child !== undefined && calls.length > 0) tell(child, { calls });
+  }
+
+  const ask = (call: keyof TokenCalls) => async (...args: readonly unknown[]): Promise<never> => {
+    if (child === undefined && !isClosed && (starting !== undefined || performance.now() >= mayStartAtMs)) await restart();
+    return send(call, args);
   };
 
   return {
     async probe() {
       if (isClosed) throw new BackendGone('closed');
-      // Whatever is there by now, it holds the keys or it is not ours: nothing is made anew.
+      // Who asks has its own pauses.
       if (child === undefined) await restart();
       const timer = setTimeout(giveUp, PROBE_MS);
       try {
-        await ask('probe')();
+        await send('probe', []);
       } catch (fault) {
         giveUp();
         throw fault;
@@ -117,6 +148,11 @@ export async function openTokenDevice(settings: TokenSettings, environment: Read
       }
     },
     makeEd25519: ask('makeEd25519'), makeX25519: ask('makeX25519'), makeAes256: ask('makeAes256'),
+    async haveOwnKeys(mayCreate) {
+      await send('haveOwnKeys', [mayCreate]);
+      needsOwnKeys = true;
+    },
+    attributesOf: ask('attributesOf'), facts: ask('facts'), readData: ask('readData'), writeData: ask('writeData'),
     sign: ask('sign'), derive: ask('derive'), encrypt: ask('encrypt'), decrypt: ask('decrypt'), destroy: ask('destroy'),
     async close() {
       isClosed = true;

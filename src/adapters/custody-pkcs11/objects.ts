@@ -1,4 +1,5 @@
 import type { Handle, PKCS11, Template } from 'pkcs11js';
+import type { KeyAttributes } from './protocol.ts';
 import { createHash } from 'node:crypto';
 import pkcs11js from 'pkcs11js';
 import { CKR_MECHANISM_INVALID, codeOf, TokenFault } from './faults.ts';
@@ -15,6 +16,9 @@ export interface TokenObjects {
   makeAes256(session: Handle, label: string): void;
   /** All of this label. */
   destroy(session: Handle, label: string): void;
+  attributesOf(session: Handle, label: string): KeyAttributes | undefined;
+  readData(session: Handle, label: string): readonly Buffer[];
+  writeData(session: Handle, label: string, data: Buffer): void;
 }
 
 type ObjectKind = 'private' | 'secret';
@@ -105,7 +109,32 @@ export function createObjects(module: PKCS11): TokenObjects {
     },
 
     destroy,
+
+    attributesOf(session, label) {
+      const key = [...searchFor(session, 'private', label), ...searchFor(session, 'secret', label)][0];
+      if (key === undefined) return undefined;
+      const given = module.C_GetAttributeValue(session, key, Object.values(DESCRIBED).map((type) => ({ type })));
+      // CK_BBOOL; the types say less than what comes.
+      return Object.fromEntries(Object.keys(DESCRIBED).map((name, i) => [name, (given[i]?.value as Buffer | undefined)?.[0] === 1])) as unknown as KeyAttributes;
+    },
+
+    readData: (session, label) => search(session, data(label)).map((found) => module.C_GetAttributeValue(session, found, [{ type: pkcs11js.CKA_VALUE }])[0]?.value as Buffer),
+
+    writeData(session, label, value) {
+      const before = search(session, data(label));
+      module.C_CreateObject(session, [...data(label), { type: pkcs11js.CKA_TOKEN, value: true }, { type: pkcs11js.CKA_PRIVATE, value: true }, { type: pkcs11js.CKA_VALUE, value }]);
+      for (const one of before) module.C_DestroyObject(session, one);
+    },
   };
+}
+
+const DESCRIBED = {
+  token: pkcs11js.CKA_TOKEN, private: pkcs11js.CKA_PRIVATE, sensitive: pkcs11js.CKA_SENSITIVE, always_sensitive: pkcs11js.CKA_ALWAYS_SENSITIVE,
+  extractable: pkcs11js.CKA_EXTRACTABLE, never_extractable: pkcs11js.CKA_NEVER_EXTRACTABLE, local: pkcs11js.CKA_LOCAL,
+} as const satisfies Record<keyof KeyAttributes, number>;
+
+function data(label: string): Template {
+  return [{ type: pkcs11js.CKA_CLASS, value: pkcs11js.CKO_DATA }, { type: pkcs11js.CKA_LABEL, value: label }];
 }
 
 function naming(label: string): Template {

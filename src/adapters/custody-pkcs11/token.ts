@@ -1,5 +1,5 @@
 import type { Handle, Mechanism, PKCS11 } from 'pkcs11js';
-import type { TokenCalls, TokenSettings } from './protocol.ts';
+import type { TokenCalls, TokenFacts, TokenSettings } from './protocol.ts';
 import type { TokenObjects } from './objects.ts';
 import type { Sessions } from './sessions.ts';
 import pkcs11js from 'pkcs11js';
@@ -17,7 +17,7 @@ const TAG_BITS = 128;
 const PROBE = Buffer.from('probe');
 
 /** Opens the token and logs in; throws with what the operator has to mend. */
-export async function openToken({ modulePath, slotLabel, pin, sessions: count, mayCreate }: TokenSettings): Promise<TokenCalls> {
+export async function openToken({ modulePath, slotLabel, pin, sessions: count }: TokenSettings): Promise<TokenCalls> {
   const module = new pkcs11js.PKCS11();
   module.load(modulePath);
   // Without it, calls from several threads crash the process.
@@ -30,8 +30,7 @@ export async function openToken({ modulePath, slotLabel, pin, sessions: count, m
   module.C_Login(first, pkcs11js.CKU_USER, pin);
   const sessions = createSessions([first, ...Array.from({ length: count - 1 }, openSession)]);
   const objects = createObjects(module);
-  await sessions.use((session) => haveOwnKeys(objects, session, mayCreate));
-  return callsOf(module, sessions, objects);
+  return callsOf(module, slot, sessions, objects);
 }
 
 /** What the service has of its own on the token is made before there is any key, and never again. */
@@ -47,7 +46,7 @@ function haveOwnKeys(objects: TokenObjects, session: Handle, mayCreate: boolean)
   }
 }
 
-function callsOf(module: PKCS11, { use }: Sessions, objects: TokenObjects): TokenCalls {
+function callsOf(module: PKCS11, slot: Handle, { use }: Sessions, objects: TokenObjects): TokenCalls {
   const signBy = async (session: Handle, key: Handle, message: Uint8Array): Promise<Uint8Array> => {
     module.C_SignInit(session, { mechanism: CKM_EDDSA }, key);
     return module.C_SignAsync(session, Buffer.from(message), Buffer.alloc(ED25519_SIGNATURE_BYTES));
@@ -94,6 +93,20 @@ function callsOf(module: PKCS11, { use }: Sessions, objects: TokenObjects): Toke
       });
     }),
     destroy: (label) => use((session) => objects.destroy(session, label)),
+    haveOwnKeys: (mayCreate) => use((session) => haveOwnKeys(objects, session, mayCreate)),
+    attributesOf: (label) => use((session) => objects.attributesOf(session, label)),
+    facts: () => use(() => factsOf(module, slot)),
+    readData: (label) => use((session) => objects.readData(session, label)),
+    writeData: (label, data) => use((session) => objects.writeData(session, label, Buffer.from(data))),
+  };
+}
+
+function factsOf(module: PKCS11, slot: Handle): TokenFacts {
+  const { label, manufacturerID, model, serialNumber, firmwareVersion: { major, minor } } = module.C_GetTokenInfo(slot);
+  const [name, manufacturer, type, serial] = [label, manufacturerID, model, serialNumber].map((text) => text.replace(/\0/g, '').trim());
+  return {
+    label: name ?? '', manufacturer: manufacturer ?? '', model: type ?? '', serial: serial ?? '', firmware: `${major}.${minor}`, slot: module.C_GetSlotInfo(slot).slotDescription.trim(),
+    mechanisms: module.C_GetMechanismList(slot),
   };
 }
 

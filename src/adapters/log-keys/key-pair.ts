@@ -3,6 +3,7 @@ import type { SignatureType, VerifierKey } from '../../../client/src/log/vkey.ts
 import type { SignatureSchemeName } from '../../core/algorithm/table.ts';
 import type { LogKey } from '../../ports/audit-reader.ts';
 import type { SignaturePrimitive, Signer } from '../crypto/signatures.ts';
+import type { HeldElsewhere, LogKeyHolder } from '../../ports/attestor.ts';
 import type { LockedMemory } from '../system/locked-memory.ts';
 import sodium from 'sodium-native';
 import { formatCheckpoint } from '../../../client/src/log/checkpoint.ts';
@@ -63,6 +64,15 @@ export function makeKey<T>(kind: LogKeyKind, origin: string, keep: (seed: Secret
   } finally {
     seed.destroy();
   }
+}
+
+/** A key that a device has made, or has: it signs there. */
+export function keyElsewhere(kind: LogKeyKind, origin: string, publicBytes: Buffer, held: HeldElsewhere, holder: LogKeyHolder | undefined): HeldKey {
+  const sign = (message: Buffer): Promise<Buffer> => {
+    if (holder === undefined) throw new Error('nothing is to be signed here');
+    return holder.sign(held, message);
+  };
+  return { kind, vkey: vkeyOf(origin, kind.type, publicBytes), signer: { publicBytes, sign, destroy: () => undefined } };
 }
 
 /** The key again from its seed, which is destroyed. */

@@ -1,3 +1,4 @@
+import type { LogDevice } from '../../ports/attestor.ts';
 import type { LogSigner } from '../../ports/log-signer.ts';
 import type { DurableFile } from '../files/durable-file.ts';
 import type { KeyPairDeps } from './key-pair.ts';
@@ -11,6 +12,9 @@ import { createVault } from './vault.ts';
 export interface LogKeysDeps extends KeyPairDeps, VaultDeps {
   /** `audit.key_overlap`. */
   readonly keyOverlapMs: number;
+  readonly isLookingOnly?: boolean;
+  /** Given what authenticates the log's state, which a device may want for its own. */
+  readonly deviceFor?: ((mac: (bytes: Buffer) => Buffer) => LogDevice) | undefined;
 }
 
 /** The signer with the keys that lie in the file. */
@@ -21,7 +25,7 @@ export function openLogSigner(deps: LogKeysDeps): Promise<LogSigner> {
 /** Makes the first keys of a log, durable when it returns; its entry 0 is to announce them. */
 export async function makeLogKeys({ nowMs, ...deps }: LogKeysDeps & { readonly nowMs: number }): Promise<LogSigner> {
   const vault = createVault(deps);
-  const { set, keys } = makeSet({ position: 0, reason: 'start', nowMs, fromIndex: 0 }, { ...deps, vault, origin: originOf(deps.instanceId) });
+  const { set, keys } = await makeSet({ position: 0, reason: 'start', nowMs, fromIndex: 0 }, { ...deps, vault, origin: originOf(deps.instanceId), device: deps.deviceFor?.(vault.mac) });
   await vault.save({ sets: [set] });
   for (const { signer } of keys) signer.destroy();
   // Read back: what does not open now would not open later.
@@ -39,7 +43,7 @@ export async function createMemoryLogSigner(deps: Omit<LogKeysDeps, 'file' | 'ro
 }
 
 async function openFrom(vault: LogKeysVault, deps: LogKeysDeps): Promise<LogSigner> {
-  return createLogSigner({ ...deps, vault, origin: originOf(deps.instanceId) }, await vault.load());
+  return createLogSigner({ ...deps, vault, origin: originOf(deps.instanceId), device: deps.deviceFor?.(vault.mac) }, await vault.load());
 }
 
 function fileInRam(): DurableFile {

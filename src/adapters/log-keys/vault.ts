@@ -1,3 +1,4 @@
+import type { AttestationKey, HeldElsewhere } from '../../ports/attestor.ts';
 import type { Secret } from '../../core/secret.ts';
 import type { LogKey } from '../../ports/audit-reader.ts';
 import type { LogKeysDetail } from '../../ports/log-signer.ts';
@@ -15,6 +16,14 @@ import { macUnder, open, seal } from '../root-key/sealing.ts';
 export interface StoredKey extends Partial<Sealed> {
   readonly vkey: string;
   readonly alg: LogKey['alg'];
+  /** Where a device has it, instead of its seed. */
+  readonly held?: HeldElsewhere;
+}
+
+/** The key that says where others are held, and what it said of the log keys that came with it. */
+export interface StoredAttestation extends AttestationKey {
+  readonly class: string;
+  readonly evidence_b64: string;
 }
 
 /** The keys that were made together. */
@@ -31,6 +40,8 @@ export interface StoredSet {
   /** The last note that the set before and this one signed. */
   readonly transition_checkpoint?: string;
   readonly keys: readonly StoredKey[];
+  /** Where a device gives evidence. */
+  readonly attestation?: StoredAttestation;
 }
 
 /** The next set; `from_index` is the first place where its entry may stand. */

@@ -9,6 +9,20 @@ export interface PostLimits {
   readonly headers?: Readonly<Record<string, string>>;
 }
 
+/** It answered, and with something else than 200. */
+export class AnswerStatus extends Error {
+  readonly status: number;
+  /** In seconds, where it said so. */
+  readonly retryAfterS: number | undefined;
+
+  constructor({ status, headers }: Response) {
+    super(`it answered ${status}`);
+    this.status = status;
+    const seconds = Number(headers.get('retry-after') ?? NaN);
+    this.retryAfterS = Number.isInteger(seconds) && seconds >= 0 ? seconds : undefined;
+  }
+}
+
 /**
  * Asks another service: one JSON object there, one back. Throws on anything but a 200 with an object in time: redirects lead
  * elsewhere than the operator said, and a field that stands twice may be read differently by whoever checks it.
@@ -23,7 +37,7 @@ export async function postJson(url: string, body: string, { deadlineMs, answerBy
   });
   if (response.status !== 200) {
     await response.body?.cancel();
-    throw new Error(`it answered ${response.status}`);
+    throw new AnswerStatus(response);
   }
   return objectOf(await read(response, answerBytesMax));
 }

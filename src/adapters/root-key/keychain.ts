@@ -40,6 +40,7 @@ export interface KeychainDeps {
  */
 async function upgrade({ path, opener, memory, files = nodeFiles }: KeychainDeps, opened: OpenedRootKey): Promise<OpenedRootKey> {
   const { kdf } = opened.header;
+  if ('device' in opener) return opened;
   const wanted = opener.kdf;
   if (wanted === undefined || kdf === undefined || !isOutdated(kdf, wanted)) return opened;
   const upgraded = await sealedAnew(opened, opener, newKdf(wanted), memory);

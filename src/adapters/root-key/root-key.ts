@@ -1,24 +1,37 @@
 import type { LockedMemory } from '../system/locked-memory.ts';
 import type { Kdf, KdfName } from './kdf.ts';
+import type { DeviceSealed, DeviceSealName, KeyDevice } from './key-device.ts';
 import type { Sealed } from './sealing.ts';
 import { isDeepStrictEqual } from 'node:util';
 import sodium from 'sodium-native';
 import { canonicalJson } from '../../core/canonical-json.ts';
+import { REVEAL } from '../../core/reveal.ts';
 import { Secret } from '../../core/secret.ts';
 import { parseStrictJson } from '../../core/strict-json.ts';
 import { isKdf, keyFromPassphrase, newKdf } from './kdf.ts';
 import { FIRST_EPOCH } from './root-keys.ts';
-import { deriveKey, KEY_BYTES, open, seal } from './sealing.ts';
+import { deviceSealNames } from './key-device.ts';
+import { deriveKey, KEY_BYTES, lockSecret, open, seal } from './sealing.ts';
 
+/** A secret that a root key, or a backup, can lie under. */
+export type SecretSealName = 'keyfile' | 'passphrase';
 /** Under what a root key lies. */
-export type SealName = 'keyfile' | 'passphrase';
+export type SealName = SecretSealName | DeviceSealName;
 
-/** What opens a root key: the key of a key file, or a passphrase. */
-export interface Opener {
-  readonly seal: SealName;
+/** What opens a root key: a secret that somebody gives, or a device. */
+export type Opener = SecretOpener | DeviceOpener;
+
+/** The key of a key file, or a passphrase. */
+export interface SecretOpener {
+  readonly seal: SecretSealName;
   readonly secret: Secret;
   /** How a passphrase is to be stretched in a file that is written; argon2id when left out. */
   readonly kdf?: KdfName;
+}
+
+export interface DeviceOpener {
+  readonly seal: DeviceSealName;
+  readonly device: KeyDevice;
 }
 
 /** `root-key.json` below `audit.dir`. All of it is authenticated: what is not sealed stands in the AAD. */
@@ -30,6 +43,8 @@ interface RootKeyFile extends Sealed {
   readonly seal: SealName;
   /** With a passphrase only. */
   readonly kdf?: Kdf;
+  /** With a device only: the key that it took in. */
+  readonly device?: DeviceSealed;
 }
 
 /** What was given opens another root key, or none. */
@@ -41,7 +56,7 @@ type Header = Omit<RootKeyFile, keyof Sealed>;
 
 const EPOCH = /^[0-9a-f]{16}$/;
 const DOMAIN = 'ron-kms/root-key/v1';
-const KEYFILE_INFO = 'ron-kms::ron-kms::root::keyfile';
+const INFO = { keyfile: 'ron-kms::ron-kms::root::keyfile', device: 'ron-kms::ron-kms::root::device' } as const;
 
 /** The key that every other key of an instance is derived from: 32 bytes of libsodium's generator, in locked memory. */
 export function makeRootKey(memory: LockedMemory): Secret {
@@ -60,8 +75,9 @@ export interface OpenedRootKey {
 
 /** The text of the file that keeps the root key of this instance. */
 export async function sealRootKey(rootKey: Secret, instanceId: string, opener: Opener, memory: LockedMemory, epoch = FIRST_EPOCH): Promise<string> {
-  const header: Header = { v: 1, instance_id: instanceId, ...(epoch !== FIRST_EPOCH && { epoch }), seal: opener.seal, ...(opener.seal === 'passphrase' && { kdf: newKdf(opener.kdf ?? 'argon2id') }) };
-  const key = await sealingKeyOf(header, opener.secret, memory);
+  const header: Header = { v: 1, instance_id: instanceId, ...(epoch !== FIRST_EPOCH && { epoch }), seal: opener.seal, ...await newSealOf(opener, instanceId, memory) };
+  // By the same way as at every start: what does not open now would not open later.
+  const key = await sealingKeyOf(header, opener, memory);
   try {
     return textOf(header, key, rootKey);
   } finally {
@@ -75,9 +91,19 @@ export function sealAnother(rootKey: Secret, epoch: string, { header, sealingKey
 }
 
 /** The same root key, to lie under the passphrase as this KDF stretches it. */
-export async function sealedAnew(opened: OpenedRootKey, { secret }: Opener, kdf: Kdf, memory: LockedMemory): Promise<OpenedRootKey> {
+export async function sealedAnew(opened: OpenedRootKey, opener: SecretOpener, kdf: Kdf, memory: LockedMemory): Promise<OpenedRootKey> {
   const header = { ...opened.header, kdf };
-  return { ...opened, header, sealingKey: await sealingKeyOf(header, secret, memory) };
+  return { ...opened, header, sealingKey: await sealingKeyOf(header, opener, memory) };
+}
+
+async function newSealOf(opener: Opener, instanceId: string, memory: LockedMemory): Promise<Pick<Header, 'kdf' | 'device'>> {
+  if (!('device' in opener)) return opener.seal === 'passphrase' ? { kdf: newKdf(opener.kdf ?? 'argon2id') } : {};
+  const key = makeRootKey(memory);
+  try {
+    return { device: await opener.device.seal(key.read(REVEAL), placeOf(instanceId)) };
+  } finally {
+    key.destroy();
+  }
 }
 
 function textOf(header: Header, key: Secret, rootKey: Secret): string {
@@ -92,8 +118,8 @@ export async function openRootKeyFile(bytes: Buffer, instanceId: string, opener:
   const { nonce_b64, sealed_b64, ...header } = parseRootKeyFile(bytes);
   if (header.instance_id !== instanceId) throw new Error(`root-key.json is of the instance ${header.instance_id}, and identity.json beside it says ${instanceId}`);
   if (header.seal !== opener.seal) throw new Error(`the root key lies under a ${header.seal}: set backends.file.seal = "${header.seal}"`);
-  const isAlike = before !== undefined && isDeepStrictEqual(before.header.kdf, header.kdf);
-  const sealingKey = isAlike ? before.sealingKey : await sealingKeyOf(header, opener.secret, memory);
+  const isAlike = before !== undefined && isDeepStrictEqual([before.header.kdf, before.header.device], [header.kdf, header.device]);
+  const sealingKey = isAlike ? before.sealingKey : await sealingKeyOf(header, opener, memory);
   const rootKey = open(sealingKey, { nonce_b64, sealed_b64 }, aadOf(header), memory);
   const { epoch = FIRST_EPOCH, ...rest } = header;
   if (rootKey !== undefined) return { rootKey, epoch, header: rest, sealingKey };
@@ -108,9 +134,21 @@ export async function openRootKey(bytes: Buffer, instanceId: string, opener: Ope
   return rootKey;
 }
 
-function sealingKeyOf({ kdf, instance_id: instanceId }: Header, secret: Secret, memory: LockedMemory): Promise<Secret> {
-  if (kdf !== undefined) return keyFromPassphrase(secret, kdf, memory);
-  return Promise.resolve(deriveKey(secret, { info: KEYFILE_INFO, instanceId }, memory));
+async function sealingKeyOf({ kdf, device, instance_id: instanceId }: Header, opener: Opener, memory: LockedMemory): Promise<Secret> {
+  if ('device' in opener) {
+    if (device === undefined) throw new Error('root-key.json says nothing of a device');
+    const key = lockSecret(await opener.device.unseal(device, placeOf(instanceId)), memory);
+    try {
+      return deriveKey(key, { info: INFO.device, instanceId }, memory);
+    } finally {
+      key.destroy();
+    }
+  }
+  return kdf === undefined ? deriveKey(opener.secret, { info: INFO.keyfile, instanceId }, memory) : keyFromPassphrase(opener.secret, kdf, memory);
+}
+
+function placeOf(instanceId: string): string {
+  return `${DOMAIN}/${instanceId}`;
 }
 
 function aadOf(header: Header): string {
@@ -128,9 +166,10 @@ function parseRootKeyFile(bytes: Buffer): RootKeyFile {
 }
 
 function isRootKeyFile(file: object): file is RootKeyFile {
-  const { v, instance_id: instanceId, epoch, seal, kdf, nonce_b64: nonce, sealed_b64: sealed, ...more } = file as Record<string, unknown>;
+  const { v, instance_id: instanceId, epoch, seal, kdf, device, nonce_b64: nonce, sealed_b64: sealed, ...more } = file as Record<string, unknown>;
   return v === 1 && Object.keys(more).length === 0
     && [instanceId, nonce, sealed].every((text) => typeof text === 'string')
     && (epoch === undefined || (typeof epoch === 'string' && EPOCH.test(epoch) && epoch !== FIRST_EPOCH))
-    && (seal === 'passphrase' ? isKdf(kdf) : seal === 'keyfile' && kdf === undefined);
+    && (seal === 'passphrase' ? isKdf(kdf) : kdf === undefined)
+    && (deviceSealNames.some((name) => name === seal) ? typeof device === 'object' && device !== null : (seal === 'passphrase' || seal === 'keyfile') && device === undefined);
 }

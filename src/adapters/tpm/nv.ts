@@ -75,7 +75,7 @@ export function createTpmCounter({ tpm, index, authValue }: TpmCounterDeps): Tpm
     make: () => tpm.use(async (use) => {
       if (await readBoth(use) !== undefined) throw new TpmFault('refused', 'the counter is there already');
       for (const at of [index, startIndex]) {
-        if (await find(use, at) !== undefined) await use.run('NV_UndefineSpace', { handles: [fixedHandle(OWNER), await needed(use, at)], session: await use.owner() });
+        await undefineIfThere(use, at);
         await define(use, at, at === index ? OF_COUNTER : OF_START, authValue);
       }
       // Its first step gives it a value, over that of every counter there ever was.
@@ -94,6 +94,21 @@ export function createTpmCounter({ tpm, index, authValue }: TpmCounterDeps): Tpm
       return value;
     }),
   };
+}
+
+/** Takes the counter away, of whatever log it is; needs the owner's password where there is one. False where there is none. */
+export function removeTpmCounter(tpm: Tpm, index: number): Promise<boolean> {
+  return tpm.use(async (use) => {
+    let isFound = false;
+    for (const at of [index, index + 1]) isFound = await undefineIfThere(use, at) || isFound;
+    return isFound;
+  });
+}
+
+async function undefineIfThere(use: TpmUse, at: number): Promise<boolean> {
+  const found = await find(use, at);
+  if (found !== undefined) await use.run('NV_UndefineSpace', { handles: [fixedHandle(OWNER), found], session: await use.owner() });
+  return found !== undefined;
 }
 
 /** The index as it is now: its name changes with what is written, and a session binds to it. */

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { canonicalJson } from '../canonical-json.ts';
 
 export type Op =
@@ -46,6 +47,8 @@ export interface EntryDetail {
     readonly until?: string;
     /** By every key before these. */
     readonly signatures?: readonly { readonly key_id: string; readonly signature_b64: string }[];
+    /** The key that gives evidence from here on, where a device does. */
+    readonly attestation_key?: string;
   };
   readonly checkpoint?: { readonly size: number; readonly root_hash: string };
   readonly anchor?: { readonly value: number; readonly tree_size: number; readonly root_hash: string };
@@ -54,6 +57,11 @@ export interface EntryDetail {
   readonly config?: { readonly version: string; readonly changes: readonly { readonly key: string; readonly from: string; readonly to: string }[]; readonly more?: number };
   /** After an accepted roll-back: the log before this one. */
   readonly replaces?: { readonly origin: string; readonly size: number; readonly root_hash: string };
+}
+
+/** As an entry tells of evidence: by its hash. */
+export function entryAttestation({ class: name, evidence }: { readonly class: string; readonly evidence: Uint8Array }): NonNullable<AuditEvent['attestation']> {
+  return { class: name, evidence_sha256: createHash('sha256').update(evidence).digest('hex') };
 }
 
 /** What the log adds as it takes an event in: its place in time and in the key's own count. */

@@ -49,6 +49,8 @@ export interface Decision {
   readonly classicalOk: boolean;
   /** Nothing is signed without evidence of where the key resides. */
   readonly isEvidenceRequired: boolean;
+  /** Who asks for it gets it, where there is any. */
+  readonly isEvidenceOffered: boolean;
   readonly quotas: Quotas;
 }
 
@@ -78,6 +80,7 @@ export function decideOwn(tenant: string, { stage, attestRequire, tenants }: Own
     produceHybrid: (rules.produceHybrid ?? produceHybrid) || mode !== 'or',
     classicalOk: rules.classicalOk ?? false,
     isEvidenceRequired: attestRequire === 'required' || rules.attestRequire === 'required',
+    isEvidenceOffered: (rules.attestRequire ?? attestRequire) !== 'never',
     quotas: rules.quotas ?? {},
   };
 }
@@ -90,6 +93,7 @@ export function tighten(own: Decision, { mode = own.mode, produceHybrid = false,
     produceHybrid: own.produceHybrid || produceHybrid || stricter !== 'or',
     classicalOk: own.classicalOk,
     isEvidenceRequired: own.isEvidenceRequired || isEvidenceRequired,
+    isEvidenceOffered: own.isEvidenceOffered,
     quotas: Object.fromEntries(QUOTA_NAMES.flatMap((name) => {
       const limits = [own.quotas[name], quotas[name]].filter((limit) => limit !== undefined);
       return limits.length === 0 ? [] : [[name, Math.min(...limits)]];
