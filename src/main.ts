@@ -51,6 +51,7 @@ const groups: readonly CommandGroup[] = [
   { word: 'rewrap', load: async () => [(await import('./cli/unwrap.ts')).rewrapCommand] },
   { word: 'token', load: async () => (await import('./cli/token.ts')).tokenCommands },
   { word: 'audit', load: async () => (await import('./compose/audit-command.ts')).auditCommands },
+  { word: 'attest', load: async () => (await import('./cli/attest.ts')).attestCommands },
   { word: 'config', load: async () => (await import('./cli/config.ts')).configCommands },
   { word: 'rekey', load: async () => [(await import('./cli/rekey.ts')).rekeyCommand] },
   { word: 'backup', load: async () => [(await import('./cli/backup.ts')).backupCommand] },

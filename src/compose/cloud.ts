@@ -1,7 +1,7 @@
 import type { KeyDevice } from '../adapters/root-key/key-device.ts';
 import type { CloudKms } from '../adapters/cloud-kms/cloud-kms.ts';
 import type { Settings } from '../config/keys.ts';
-import type { DeviceSources } from './seal-device.ts';
+import type { DeviceSources } from './device-sources.ts';
 import { setTimeout as pause } from 'node:timers/promises';
 import { openAwsKms } from '../adapters/cloud-kms/aws.ts';
 import { openGoogleKms } from '../adapters/cloud-kms/google.ts';

@@ -1,6 +1,6 @@
 import type { TokenDevice } from '../adapters/custody-pkcs11/device.ts';
 import type { Tpm } from '../adapters/tpm/tpm.ts';
-import type { DeviceSources } from './seal-device.ts';
+import type { DeviceSources } from './device-sources.ts';
 import { openPkcs11 } from './pkcs11.ts';
 import { openTpm } from './tpm.ts';
 

@@ -4,7 +4,7 @@ import type { LogKey } from '../ports/audit-reader.ts';
 import type { Secret } from '../core/secret.ts';
 import type { Settings } from '../config/keys.ts';
 import type { Devices } from './devices.ts';
-import type { DeviceSources } from './seal-device.ts';
+import type { DeviceSources } from './device-sources.ts';
 import type { InitPlan } from './init-plan.ts';
 import { chmod, mkdir, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
@@ -14,9 +14,8 @@ import { createSignaturePrimitives } from '../adapters/crypto/signatures.ts';
 import { formatIdentity } from '../adapters/log-keys/identity.ts';
 import { makeLogKeys } from '../adapters/log-keys/open.ts';
 import { createDurably, durableFile, flushDirectory } from '../adapters/files/durable-file.ts';
-import { closeOpener } from '../adapters/root-key/key-device.ts';
 import { makeKeyfile } from '../adapters/root-key/keyfile.ts';
-import { makeRootKey, sealRootKey } from '../adapters/root-key/root-key.ts';
+import { closeOpener, makeRootKey, sealRootKey } from '../adapters/root-key/root-key.ts';
 import { FIRST_EPOCH, rootKeysOf } from '../adapters/root-key/root-keys.ts';
 import { DATABASE_NAME } from '../adapters/store-file/database.ts';
 import { openFileStore } from '../adapters/store-file/store.ts';
@@ -173,7 +172,7 @@ function deviceSections(lines: InitPlan['devices']): readonly string[] {
     const [section, name] = [path.slice(0, path.lastIndexOf('.')), path.slice(path.lastIndexOf('.') + 1)];
     sections.set(section, [...(sections.get(section) ?? []), `${name} = ${value}`]);
   }
-  return [...sections].flatMap(([section, own]) => [`[${section}]`, ...own, '']);
+  return [...sections].map(([section, own]) => [`[${section}]`, own.join('\n'), ''].join('\n'));
 }
 
 function line(name: string, value: string): string {

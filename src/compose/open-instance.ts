@@ -3,18 +3,16 @@ import type { Keychain } from '../adapters/root-key/keychain.ts';
 import type { LockedMemory } from '../adapters/system/locked-memory.ts';
 import type { Config } from '../config/load.ts';
 import type { Settings } from '../config/keys.ts';
-import type { Secret } from '../core/secret.ts';
 import { join } from 'node:path';
 import { durableFile } from '../adapters/files/durable-file.ts';
 import { readIdentity } from '../adapters/log-keys/identity.ts';
-import { closeOpener } from '../adapters/root-key/key-device.ts';
 import { readKeyfile } from '../adapters/root-key/keyfile.ts';
 import { readPassphrase } from '../adapters/root-key/passphrase.ts';
 import { openKeychain } from '../adapters/root-key/keychain.ts';
-import { WrongOpener } from '../adapters/root-key/root-key.ts';
+import { closeOpener, WrongOpener } from '../adapters/root-key/root-key.ts';
 import type { Devices } from './devices.ts';
 import type { DeviceSealName, KeyDevice } from '../adapters/root-key/key-device.ts';
-import type { DeviceSources } from './seal-device.ts';
+import type { DeviceSources, PassphraseTerminal } from './device-sources.ts';
 import { createDevices } from './devices.ts';
 import { deviceSealOf, openSealDevice } from './seal-device.ts';
 
@@ -26,15 +24,6 @@ export interface Instance {
   readonly instanceId: string;
   /** In locked memory; whoever opened the instance destroys them. */
   readonly rootKeys: Keychain;
-}
-
-/** Somebody who may be asked for a passphrase. */
-export interface PassphraseTerminal {
-  /** Undefined where nobody sits. */
-  ask(question?: string): Promise<Secret | undefined>;
-  /** Said before a pause. */
-  say(text: string): void;
-  pause(ms: number): Promise<void>;
 }
 
 /** At a terminal; what comes from a variable or a file does not become right by waiting. */

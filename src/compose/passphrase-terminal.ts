@@ -1,4 +1,4 @@
-import type { PassphraseTerminal } from './open-instance.ts';
+import type { PassphraseTerminal } from './device-sources.ts';
 import { setTimeout as pause } from 'node:timers/promises';
 import { passphraseOf } from '../adapters/root-key/passphrase.ts';
 import { askHidden } from '../adapters/system/hidden-prompt.ts';

@@ -1,5 +1,5 @@
 import type { Secret } from '../core/secret.ts';
-import type { PassphraseTerminal } from './open-instance.ts';
+import type { PassphraseTerminal } from './device-sources.ts';
 import { closeSync, fstatSync, openSync, readFileSync } from 'node:fs';
 import { passphraseOf, readPassphrase } from '../adapters/root-key/passphrase.ts';
 

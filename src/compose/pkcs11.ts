@@ -1,5 +1,5 @@
 import type { TokenDevice } from '../adapters/custody-pkcs11/device.ts';
-import type { DeviceSources } from './seal-device.ts';
+import type { DeviceSources } from './device-sources.ts';
 import { openTokenDevice } from '../adapters/custody-pkcs11/device.ts';
 import { reasonOf } from '../core/reason.ts';
 import { REVEAL } from '../core/reveal.ts';

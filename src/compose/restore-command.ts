@@ -19,7 +19,7 @@ import { createPublicKeyCache } from '../adapters/crypto/public-key-cache.ts';
 import { createSignaturePrimitives } from '../adapters/crypto/signatures.ts';
 import { durableFile } from '../adapters/files/durable-file.ts';
 import { originOf, readIdentity } from '../adapters/log-keys/identity.ts';
-import { closeOpener } from '../adapters/root-key/key-device.ts';
+import { closeOpener } from '../adapters/root-key/root-key.ts';
 import { makeKeyfile, readKeyfile } from '../adapters/root-key/keyfile.ts';
 import { passphraseOf } from '../adapters/root-key/passphrase.ts';
 import { rootKeysOf } from '../adapters/root-key/root-keys.ts';

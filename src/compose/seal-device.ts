@@ -1,21 +1,15 @@
 import type { DeviceSealName, KeyDevice } from '../adapters/root-key/key-device.ts';
 import type { Settings } from '../config/keys.ts';
 import type { Devices } from './devices.ts';
-import type { PassphraseTerminal } from './open-instance.ts';
+import type { DeviceSources } from './device-sources.ts';
 import { createTokenKeyDevice } from '../adapters/custody-pkcs11/key-device.ts';
 import { deviceSealNames } from '../adapters/root-key/key-device.ts';
 import { openCloudKeyDevice } from './cloud.ts';
 import { openTpmKeyDevice } from './tpm.ts';
 
-export interface DeviceSources {
-  readonly settings: Settings;
-  readonly environment: Readonly<Record<string, string | undefined>>;
-  readonly terminal?: PassphraseTerminal | undefined;
-}
-
 /** What several have a use for is closed by its owner. */
 const openers: Readonly<Record<DeviceSealName, (sources: DeviceSources, devices: Devices) => Promise<KeyDevice>>> = {
-  tpm: openTpmKeyDevice,
+  tpm: (sources, devices) => openTpmKeyDevice(sources, devices.tpm()),
   pkcs11: async (_sources, devices) => createTokenKeyDevice({ ...await devices.token(), close: async () => undefined }),
   cloud: openCloudKeyDevice,
 };

@@ -3,7 +3,7 @@ import type { Config } from '../config/load.ts';
 import type { Secret } from '../core/secret.ts';
 import type { Telemetry } from '../ports/telemetry.ts';
 import type { Listeners } from './listeners.ts';
-import type { PassphraseTerminal } from './open-instance.ts';
+import type { PassphraseTerminal } from './device-sources.ts';
 import type { TokenLimits } from '../service/authenticate.ts';
 import type { OperationsConfig } from '../service/operations.ts';
 import type { LockedMemory } from '../adapters/system/locked-memory.ts';
@@ -106,19 +106,13 @@ export async function startService({ config, reread, log: logLines, version, env
   const tls = openTls(settings, clock);
   tryBackupOpener({ settings, environment, memory });
   const devices = createDevices({ settings, environment, ...(terminal && { terminal }) });
-  const instance = settings['service.amnesia'] ? undefined : await openInstance({ config, isServing: true, environment, credentialsDirectory, memory, devices, ...(terminal && { terminal }) }).catch(async (fault: unknown) => {
-    await devices.close();
-    throw fault;
-  });
-  const { log, signer, directory, anchor, anchorFault, takeWriteFaults, metrics: logMetrics } = await openAudit({ config, clock, random, memory, signatures: primitives.signatures, instance, devices }).catch(async (fault: unknown) => {
-    await devices.close();
-    throw fault;
-  });
-  const backend = await openBackend({ settings, parts: { primitives, memory }, rootKeys: instance?.rootKeys, loggedGeneration: log.lastGeneration(), environment, devices }).catch(async (fault: unknown) => {
+  const instance = settings['service.amnesia'] ? undefined : await orElse(devices.close, openInstance({ config, isServing: true, environment, credentialsDirectory, memory, devices, ...(terminal && { terminal }) }));
+  const { log, signer, directory, anchor, anchorFault, takeWriteFaults, metrics: logMetrics } = await orElse(devices.close, openAudit({ config, clock, random, memory, signatures: primitives.signatures, instance, devices }));
+  const stopLog = async (): Promise<void> => {
     await log.stop().catch(() => undefined);
     await devices.close();
-    throw fault;
-  });
+  };
+  const backend = await orElse(stopLog, openBackend({ settings, parts: { primitives, memory }, rootKeys: instance?.rootKeys, loggedGeneration: log.lastGeneration(), environment, devices }));
   const { store } = backend;
   const backups = openBackups({ settings, environment, memory, instance, backend, clock });
   const clockGuard = createClockGuard({ clock, audit: log, toleranceMs: () => live.current().settings['security.time_skew_tolerance_ms'], isKeptRight: () => !live.current().settings['security.clock_sync_required'] || isKernelClockSynchronised() === true });
@@ -165,15 +159,11 @@ export async function startService({ config, reread, log: logLines, version, env
   });
   const operator = createOperatorServer({ conditions, degraded: () => [...degraded, ...(tls?.weaknesses() ?? []), ...(policy.isReachable() ? [] : ['policy.url gives no answer: all but verify and reads is refused until it does'])], metrics: metrics.render, version: () => ({ ...version, config_version: live.version() }) });
 
-  const { apiUrl, metricsUrl, stopIntake, close: closeListeners } = listeners = await settleLog({ log, anchoring, store, integrity })
-    .then(() => openListeners(settings, api, operator))
-    .catch(async (fault: unknown) => {
-      // The store's thread would keep the process.
-      await Promise.all([store.close(), backend.close()]);
-      await log.stop().catch(() => undefined);
-      await devices.close();
-      throw fault;
-    });
+  const { apiUrl, metricsUrl, stopIntake, close: closeListeners } = listeners = await orElse<Listeners>(async () => {
+    // The store's thread would keep the process.
+    await Promise.all([store.close(), backend.close()]);
+    await stopLog();
+  }, settleLog({ log, anchoring, store, integrity }).then(() => openListeners(settings, api, operator)));
 
   const ticks = tickEvery(TICK_MS, telemetry, async () => {
     clockGuard.check();
@@ -224,6 +214,16 @@ export async function startService({ config, reread, log: logLines, version, env
       telemetry.event('info', 'stopped');
     },
   };
+}
+
+/** What comes to nothing leaves nothing open. */
+async function orElse<T>(undo: () => Promise<void>, work: Promise<T>): Promise<T> {
+  try {
+    return await work;
+  } catch (fault) {
+    await undo();
+    throw fault;
+  }
 }
 
 function tokenLimits({ settings }: Config): TokenLimits {

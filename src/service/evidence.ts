@@ -99,12 +99,6 @@ export function createEvidence({ attest, standing, clock, random, telemetry, con
     }
   };
 
-  const about = ({ kid, attestationClass, publicParts }: VersionRecord): Pick<Claim, 'class' | 'subject'> => {
-    const hash = createHash('sha256');
-    for (const { bytes } of publicParts) hash.update(bytes);
-    return { class: attestationClass, subject: { kid, public_sha256: hash.digest('hex') } };
-  };
-
   const make = async (version: VersionRecord, nonce: Buffer): Promise<Attestation> => ({ class: version.attestationClass, evidence: await ask(about(version), nonce) });
 
   /** One at a time for a version: who comes meanwhile waits for the same. */
@@ -164,6 +158,12 @@ export function createEvidence({ attest, standing, clock, random, telemetry, con
       await ask({ class: 'self-check', subject: { log_keys: [] } }, random.bytes(NONCE_BYTES)).catch(() => { checkAtMs = 0; });
     },
   };
+}
+
+function about({ kid, attestationClass, publicParts }: VersionRecord): Pick<Claim, 'class' | 'subject'> {
+  const hash = createHash('sha256');
+  for (const { bytes } of publicParts) hash.update(bytes);
+  return { class: attestationClass, subject: { kid, public_sha256: hash.digest('hex') } };
 }
 
 function missing(hint: string, cause?: unknown): KmsError {

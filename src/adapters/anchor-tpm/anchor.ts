@@ -25,7 +25,7 @@ export function createTpmAnchor({ tpm, index, mac }: TpmAnchorDeps): Anchor & { 
       const value = await counter.read();
       return value === undefined ? undefined : { value };
     }),
-    advance: (value) => reaching(async (): Promise<Record<never, never> | { readonly fault: string }> => {
+    advance: (value) => reaching(async (): Promise<Awaited<ReturnType<Anchor['advance']>>> => {
       const held = await counter.read();
       if (held === undefined) await counter.make();
       if (value !== (held ?? 0) + 1) return { fault: `the TPM's counter stands at ${held ?? 0} and was to go to ${value}: it goes up by one, and never back` };

@@ -9,8 +9,8 @@ type Token = Pick<TokenCalls, 'makeEd25519' | 'sign' | 'destroy' | 'attributesOf
 /** A token's word for what it holds, signed by a key of its own, and the Ed25519 keys of a log inside it. */
 export function createTokenLogDevice(token: Token): LogDevice {
   const shownFacts = async () => {
-    const { mechanisms, ...facts } = await token.facts();
-    return facts;
+    const { label, manufacturer, model, serial, firmware, slot } = await token.facts();
+    return { label, manufacturer, model, serial, firmware, slot };
   };
 
   /** Where what a version is made of lies, by its class. */

@@ -115,7 +115,7 @@ export function createObjects(module: PKCS11): TokenObjects {
       if (key === undefined) return undefined;
       const given = module.C_GetAttributeValue(session, key, Object.values(DESCRIBED).map((type) => ({ type })));
       // CK_BBOOL; the types say less than what comes.
-      return Object.fromEntries(Object.keys(DESCRIBED).map((name, i) => [name, (given[i]?.value as Buffer | undefined)?.[0] === 1])) as unknown as KeyAttributes;
+      return Object.fromEntries(Object.keys(DESCRIBED).map((name, i) => [name, Buffer.isBuffer(given[i]?.value) && given[i].value[0] === 1])) as unknown as KeyAttributes;
     },
 
     readData: (session, label) => search(session, data(label)).map((found) => module.C_GetAttributeValue(session, found, [{ type: pkcs11js.CKA_VALUE }])[0]?.value as Buffer),

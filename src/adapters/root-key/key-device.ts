@@ -1,5 +1,3 @@
-import type { Opener } from './root-key.ts';
-
 /** Hardware, or a service elsewhere, that a root key can lie under: what it gives opens by it alone. */
 export type DeviceSealName = 'tpm' | 'pkcs11' | 'cloud';
 export const deviceSealNames: readonly DeviceSealName[] = ['tpm', 'pkcs11', 'cloud'];
@@ -18,10 +16,4 @@ export interface KeyDevice {
 /** The device is there, and says no. */
 export class DeviceRefused extends Error {
   override readonly name = 'DeviceRefused';
-}
-
-/** Whoever was given an opener is done with it. */
-export async function closeOpener(opener: Opener): Promise<void> {
-  if ('device' in opener) await opener.device.close();
-  else opener.secret.destroy();
 }

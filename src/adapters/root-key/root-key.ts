@@ -34,6 +34,12 @@ export interface DeviceOpener {
   readonly device: KeyDevice;
 }
 
+/** Whoever was given an opener is done with it. */
+export async function closeOpener(opener: Opener): Promise<void> {
+  if ('device' in opener) await opener.device.close();
+  else opener.secret.destroy();
+}
+
 /** `root-key.json` below `audit.dir`. All of it is authenticated: what is not sealed stands in the AAD. */
 interface RootKeyFile extends Sealed {
   readonly v: 1;

@@ -64,12 +64,6 @@ export function createTpmCounter({ tpm, index, authValue }: TpmCounterDeps): Tpm
     await use.run('NV_Increment', { handles: [counter, counter], session: await session(use) });
   };
 
-  const needed = async (use: TpmUse, at: number): Promise<NvIndex> => {
-    const found = await find(use, at);
-    if (found === undefined) throw new TpmFault('missing', `the TPM has no NV index 0x${at.toString(16)}`);
-    return found;
-  };
-
   return {
     read: () => tpm.use(readBoth),
     make: () => tpm.use(async (use) => {
@@ -123,6 +117,12 @@ async function find(use: TpmUse, index: number): Promise<NvIndex | undefined> {
     if (fault instanceof TpmFault && fault.kind === 'missing') return undefined;
     throw fault;
   }
+}
+
+async function needed(use: TpmUse, at: number): Promise<NvIndex> {
+  const found = await find(use, at);
+  if (found === undefined) throw new TpmFault('missing', `the TPM has no NV index 0x${at.toString(16)}`);
+  return found;
 }
 
 /** The auth value goes there encrypted. */
