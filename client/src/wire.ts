@@ -56,6 +56,16 @@ export interface AuditKeys {
     until_index?: number;
     /** the last signed note of the keys before and these */
     transition_checkpoint?: string;
+    held_by?: {
+      [k: string]: string;
+    };
+    attestation?: {
+      class: string;
+      /** the attestation key of that time, as ron-kms attest verify takes it */
+      key: string;
+      /** evidence about the log keys that came together */
+      evidence_b64: string;
+    };
   }[];
 }
 export interface BackupAnswer {

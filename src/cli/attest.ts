@@ -107,7 +107,7 @@ function tell(parsed: Parsed, io: Io, name: string, { ok, problems, statement, t
       `  about      ${printable(about)}`,
       `  made       ${printable(statement.made_at)}`,
       `  log        ${printable(statement.origin)}, ${statement.tree_size} entries${statement.generation === undefined ? '' : `, generation ${statement.generation}`}`,
-      device.kind === 'tpm' ? `  TPM        PCR ${device.pcrs.join(', ')}, digest ${tpm?.pcrDigest ?? 'unknown'}, started ${tpm?.resetCount ?? '?'} times` : `  token      ${printable(Object.values(device.token).join(', '))}`,
+      device.kind === 'tpm' ? `  TPM        PCR ${device.pcrs.join(', ')}, digest ${tpm?.pcrDigest ?? 'unknown'}` : `  token      ${printable(Object.values(device.token).join(', '))}`,
     ].join('\n');
   });
 }

@@ -29,7 +29,7 @@ export async function anchorOf(settings: Config['settings'], signer: LogSigner, 
   const { 'audit.anchor': kind, 'audit.anchor_path': path, 'audit.witness_url': url, 'audit.witness_vkey': vkey } = settings;
   if (kind === 'file' && path !== undefined) return createFileAnchor({ path, origin: signer.origin, mac: signer.mac });
   if (kind === 'tpm') return createTpmAnchor({ tpm: devices.tpm(), index: settings['backends.tpm.nv_index'], mac: signer.mac });
-  if (kind === 'pkcs11') return createTokenAnchor({ token: await devices.token(), origin: signer.origin, mac: signer.mac });
+  if (kind === 'pkcs11') return createTokenAnchor({ token: (await devices.token()).reviving, origin: signer.origin, mac: signer.mac });
   if (kind !== 'witness' || url === undefined || vkey === undefined) return undefined;
   const key = parseVkey(vkey);
   if (key === undefined || key.type === SIGNATURE_TYPE.ed25519) throw new Error('audit.witness_vkey is no verifier key of a witness: its type is 4 or 6, and its id fits its name and key');

@@ -18,7 +18,7 @@ export async function logDeviceOf(settings: Settings, devices: Devices): Promise
   if (settings['service.amnesia']) return undefined;
   if (settings['service.backend'] === 'tpm') return (mac) => ({ attestor: createTpmAttestor({ tpm: devices.tpm(), pcrs: settings['backends.tpm.pcrs'], mac }) });
   if (settings['service.backend'] !== 'pkcs11') return undefined;
-  const device = createTokenLogDevice(await devices.token());
+  const device = createTokenLogDevice((await devices.token()).reviving);
   return () => device;
 }
 

@@ -1,6 +1,6 @@
 import type { Aead } from '../../src/core/algorithm/table.ts';
-import type { VersionRecord } from '../../src/core/key/record.ts';
 import type { Custody } from '../../src/ports/custody.ts';
+import type { VersionRecord } from '../../src/core/key/record.ts';
 import { randomBytes } from 'node:crypto';
 import { describe, expect, test } from 'vitest';
 import { createKemPrimitives } from '../../src/adapters/crypto/kems.ts';
@@ -13,6 +13,7 @@ import { makeRootKey } from '../../src/adapters/root-key/root-key.ts';
 import { FIRST_EPOCH, rootKeysOf } from '../../src/adapters/root-key/root-keys.ts';
 import { createLockedMemory } from '../../src/adapters/system/locked-memory.ts';
 import { aeads, specOf } from '../../src/core/algorithm/table.ts';
+import { sealing } from '../harness/sealing-custody.ts';
 import { custodyContract } from './custody.ts';
 
 const memory = createLockedMemory();
@@ -21,17 +22,6 @@ const primitives = { signatures: createSignaturePrimitives({ memory, gate: creat
 const held = [{ epoch: FIRST_EPOCH, key: makeRootKey(memory) }];
 const rootKeys = rootKeysOf(held, 'an instance', memory);
 const custodyOf = (keys = rootKeys, aead: Aead = aeads['ChaCha20-Poly1305'], cacheKeysMax = 2, unsealedBytesMax?: number) => createFileCustody({ primitives, memory, rootKeys: keys, aead, cacheKeysMax, ...(unsealedBytesMax !== undefined && { unsealedBytesMax }) });
-
-/** As the service does: what is generated is sealed once, to the generation of the mutation that makes it. */
-function sealing(custody: Custody): Custody {
-  return {
-    ...custody,
-    async generate(kid, spec) {
-      const { seal, ...made } = await custody.generate(kid, spec);
-      return { ...made, custodyBlob: seal?.(7), sealedGeneration: 7 } as never;
-    },
-  };
-}
 
 custodyContract('file', async () => ({ custody: sealing(custodyOf()), publicKeys: createPublicKeys(primitives) }));
 

@@ -28,7 +28,7 @@ const MESSAGE = Buffer.from('message');
 const NOTHING = Buffer.alloc(0);
 const GENERATION = 7;
 
-const settingsOf = ({ modulePath }: SoftToken) => ({ modulePath, slotLabel: LABEL, pin: PIN, sessions: 4, mayCreate: true });
+const settingsOf = ({ modulePath }: SoftToken) => ({ modulePath, slotLabel: LABEL, pin: PIN, sessions: 4 });
 const envOf = ({ env }: SoftToken) => ({ ...process.env, ...env });
 const custodyOver = (token: TokenDevice): Custody => createPkcs11Custody({ token, cacheKeysMax: 8, primitives, memory });
 
@@ -52,6 +52,7 @@ describe.skipIf(SOFTHSM_MODULE === undefined)('a PKCS #11 token', () => {
   beforeAll(async () => {
     soft = makeSoftToken();
     token = await openTokenDevice(settingsOf(soft), envOf(soft));
+    await token.haveOwnKeys(true);
     custody = custodyOver(token);
   });
   afterAll(async () => {
@@ -134,6 +135,7 @@ function processes(): readonly number[] {
 async function open(): Promise<{ readonly soft: SoftToken; readonly token: TokenDevice; readonly custody: Custody }> {
   const soft = makeSoftToken();
   const token = await openTokenDevice(settingsOf(soft), envOf(soft));
+  await token.haveOwnKeys(true);
   onTestFinished(async () => {
     await token.close();
     soft.drop();

@@ -11,6 +11,8 @@ import { call, everything, keysetText, ROOT_KEY_ID, ROOT_SECRET, serve, tokenOf 
 export interface FileInstance {
   readonly origin: string;
   readonly vkeys: readonly VerifierKey[];
+  /** Where a device gives evidence. */
+  readonly attestationKey: string | undefined;
   /** As `init` has set it. */
   readonly auditDir: string;
   /** `ron-kms serve` with the settings of `init`, and more; whatever still runs at the end is for `endInstances`. */
@@ -44,23 +46,33 @@ const ENV = { KMS_TEST_WORDS: 'otter lantern quartz meadow' };
 export const OPERATOR = tokenOf({ caveats: everything('*') });
 export const DIGEST = 'ab'.repeat(32);
 
-/** A new instance with its settings in `root`, its root key under a passphrase; `always` are flags of each start. */
-export async function initInstance(root: string, { auditDir = join(root, 'audit'), always = [] }: { readonly auditDir?: string; readonly always?: readonly string[] } = {}): Promise<FileInstance> {
+interface InitOptions {
+  readonly auditDir?: string;
+  /** Flags of each start. */
+  readonly always?: readonly string[];
+  /** Of `init`, besides where things lie. */
+  readonly init?: readonly string[];
+  /** Of `init` and each start, over the usual. */
+  readonly environment?: Readonly<Record<string, string>>;
+}
+
+/** A new instance with its settings in `root`, its root key under a passphrase where nothing else is said. */
+export async function initInstance(root: string, { auditDir = join(root, 'audit'), always = [], init = ['--passphrase-env', 'KMS_TEST_WORDS'], environment = {} }: InitOptions = {}): Promise<FileInstance> {
   const [config, keyset] = [join(root, 'kms.toml'), join(root, 'keyset.json')];
-  const { code, out, err } = await ronKms(['init', '--passphrase-env', 'KMS_TEST_WORDS', '--audit-dir', auditDir, '--sealed-dir', join(root, 'sealed'), '--config', config, '--json'], { cwd: root, env: ENV });
+  const { code, out, err } = await ronKms(['init', ...init, '--audit-dir', auditDir, '--sealed-dir', join(root, 'sealed'), '--config', config, '--json'], { cwd: root, env: { ...ENV, ...environment } });
   if (code !== 0) throw new Error(`init ended with ${code}: ${err}`);
-  const { origin, keys } = JSON.parse(out) as { origin: string; keys: { vkey: string }[] };
+  const { origin, keys, attestation_key: attestationKey } = JSON.parse(out) as { origin: string; keys: { vkey: string }[]; attestation_key?: string };
   writeFileSync(keyset, keysetText([{ id: ROOT_KEY_ID, secret: ROOT_SECRET }]), { mode: 0o600 });
 
   const start = async ({ auditDir: dir = auditDir, flags = [], env = {}, uid, under = [] }: StartOptions = {}): Promise<Serving> => {
     const all = ['--config', config, '--audit-dir', dir, '--auth-keyset-path', keyset, '--security-sign-rate-limit-rps', '0', ...always, ...flags];
-    const serving = await serve(all, { cwd: root, env: { ...ENV, ...env }, under, ...(uid !== undefined && { uid }) });
+    const serving = await serve(all, { cwd: root, env: { ...ENV, ...environment, ...env }, under, ...(uid !== undefined && { uid }) });
     running.push(serving);
     return serving;
   };
 
   return {
-    origin, auditDir, start,
+    origin, auditDir, start, attestationKey,
     vkeys: keys.flatMap(({ vkey }) => parseVkey(vkey) ?? []),
     async startRefused(options) {
       const serving = await start(options).catch((fault: unknown) => String(fault));

@@ -56,7 +56,7 @@ export interface CheckedEvidence {
   /** What is wrong; empty when it is good. */
   readonly problems: readonly string[];
   readonly statement?: EvidenceStatement;
-  /** What the TPM said besides: its clock since it was cleared, and how often the machine started. */
+  /** What the TPM said besides. Its counts and firmware are veiled by an offset of the key's (Part 1 §36.7): equal ones are of one boot. */
   readonly tpm?: { readonly pcrDigest: string; readonly clockMs: bigint; readonly resetCount: number; readonly restartCount: number; readonly firmware: string };
 }
 

@@ -6,8 +6,10 @@ import { fileURLToPath } from 'node:url';
 import { KmsError } from '../../core/errors.ts';
 import { BackendGone } from '../../ports/custody.ts';
 
-/** A token behind its module, in a process of its own. A call of one that is gone starts it again, with a pause behind each try that failed. */
+/** A token behind its module, in a process of its own. */
 export interface TokenDevice extends TokenCalls {
+  /** The same calls for who does not probe: one that is gone is started again by them, with a pause behind each try that failed. */
+  readonly reviving: TokenCalls;
   /** Ends the process; what is under way is lost. */
   close(): Promise<void>;
 }
@@ -127,12 +129,14 @@ export async function openTokenDevice(settings: TokenSettings, environment: Read
     if (child !== undefined && calls.length > 0) tell(child, { calls });
   }
 
-  const ask = (call: keyof TokenCalls) => async (...args: readonly unknown[]): Promise<never> => {
+  const reviving = async (call: keyof TokenCalls, args: readonly unknown[]): Promise<never> => {
     if (child === undefined && !isClosed && (starting !== undefined || performance.now() >= mayStartAtMs)) await restart();
     return send(call, args);
   };
 
   return {
+    ...callsBy(send),
+    reviving: callsBy(reviving),
     async probe() {
       if (isClosed) throw new BackendGone('closed');
       // Who asks has its own pauses.
@@ -147,13 +151,10 @@ export async function openTokenDevice(settings: TokenSettings, environment: Read
         clearTimeout(timer);
       }
     },
-    makeEd25519: ask('makeEd25519'), makeX25519: ask('makeX25519'), makeAes256: ask('makeAes256'),
     async haveOwnKeys(mayCreate) {
       await send('haveOwnKeys', [mayCreate]);
       needsOwnKeys = true;
     },
-    attributesOf: ask('attributesOf'), facts: ask('facts'), readData: ask('readData'), writeData: ask('writeData'),
-    sign: ask('sign'), derive: ask('derive'), encrypt: ask('encrypt'), decrypt: ask('decrypt'), destroy: ask('destroy'),
     async close() {
       isClosed = true;
       const ending = child;
@@ -163,4 +164,10 @@ export async function openTokenDevice(settings: TokenSettings, environment: Read
       await gone;
     },
   };
+}
+
+const CALLS = ['probe', 'makeEd25519', 'makeX25519', 'makeAes256', 'sign', 'derive', 'encrypt', 'decrypt', 'destroy', 'haveOwnKeys', 'attributesOf', 'facts', 'readData', 'writeData'] as const satisfies readonly (keyof TokenCalls)[];
+
+function callsBy(ask: (call: keyof TokenCalls, args: readonly unknown[]) => Promise<never>): TokenCalls {
+  return Object.fromEntries(CALLS.map((call) => [call, (...args: readonly unknown[]) => ask(call, args)])) as unknown as TokenCalls;
 }

@@ -28,8 +28,11 @@ const OF_TOKEN: ReadonlySet<number> = new Set([
   0xE0 /* TOKEN_NOT_PRESENT */, 0xE1 /* TOKEN_NOT_RECOGNIZED */, 0x101 /* USER_NOT_LOGGED_IN */, 0x190 /* CRYPTOKI_NOT_INITIALIZED */,
 ]);
 
+/** Some calls of pkcs11js give the code as a member, some in the message alone. */
 export function codeOf(fault: unknown): number {
-  return fault instanceof Error && 'code' in fault && typeof fault.code === 'number' ? fault.code : -1;
+  if (!(fault instanceof Error)) return -1;
+  if ('code' in fault && typeof fault.code === 'number') return fault.code;
+  return Number(/^CKR_\w+:(\d+)/.exec(fault.message)?.[1] ?? -1);
 }
 
 export function mayBeInput(fault: unknown): boolean {

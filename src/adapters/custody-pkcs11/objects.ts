@@ -44,6 +44,7 @@ const CLASS: Readonly<Record<ObjectKind, number>> = { private: pkcs11js.CKO_PRIV
 const POINT_BYTES = 32;
 const AES_256_BYTES = 32;
 const FOUND_MAX = 8;
+const PRESENCE_LABEL = 'ron-kms presence';
 const HANDLES_KEPT_MAX = 65_536;
 
 /** It never leaves: not in the clear, not wrapped. */
@@ -79,6 +80,13 @@ export function createObjects(module: PKCS11): TokenObjects {
   const destroy = (session: Handle, label: string): void => {
     for (const object of search(session, [{ type: pkcs11js.CKA_LABEL, value: label }])) module.C_DestroyObject(session, object);
     for (const kind of ['private', 'secret']) handles.delete(`${kind} ${label}`);
+  };
+
+  const requirePresent = (session: Handle): void => {
+    const made = module.C_CreateObject(session, dataObject(PRESENCE_LABEL, Buffer.of(1)));
+    const found = search(session, data(PRESENCE_LABEL));
+    module.C_DestroyObject(session, made);
+    if (found.length === 0) throw new TokenFault('gone', 'the token does not keep what it is given');
   };
 
   return {
@@ -118,11 +126,16 @@ export function createObjects(module: PKCS11): TokenObjects {
       return Object.fromEntries(Object.keys(DESCRIBED).map((name, i) => [name, Buffer.isBuffer(given[i]?.value) && given[i].value[0] === 1])) as unknown as KeyAttributes;
     },
 
-    readData: (session, label) => search(session, data(label)).map((found) => module.C_GetAttributeValue(session, found, [{ type: pkcs11js.CKA_VALUE }])[0]?.value as Buffer),
+    readData(session, label) {
+      const found = search(session, data(label));
+      // A token that was pulled out may seem to be there, and empty: it shows itself by what it is to keep.
+      if (found.length === 0) requirePresent(session);
+      return found.map((one) => module.C_GetAttributeValue(session, one, [{ type: pkcs11js.CKA_VALUE }])[0]?.value as Buffer);
+    },
 
     writeData(session, label, value) {
       const before = search(session, data(label));
-      module.C_CreateObject(session, [...data(label), { type: pkcs11js.CKA_TOKEN, value: true }, { type: pkcs11js.CKA_PRIVATE, value: true }, { type: pkcs11js.CKA_VALUE, value }]);
+      module.C_CreateObject(session, dataObject(label, value));
       for (const one of before) module.C_DestroyObject(session, one);
     },
   };
@@ -135,6 +148,10 @@ const DESCRIBED = {
 
 function data(label: string): Template {
   return [{ type: pkcs11js.CKA_CLASS, value: pkcs11js.CKO_DATA }, { type: pkcs11js.CKA_LABEL, value: label }];
+}
+
+function dataObject(label: string, value: Buffer): Template {
+  return [...data(label), { type: pkcs11js.CKA_TOKEN, value: true }, { type: pkcs11js.CKA_PRIVATE, value: true }, { type: pkcs11js.CKA_VALUE, value }];
 }
 
 function naming(label: string): Template {

@@ -9,7 +9,6 @@ const CFB = 'aes-128-cfb';
 const COORDINATE_BYTES = 32;
 
 /** TPMA_SESSION. */
-export const CONTINUE = 0x01;
 export const DECRYPT = 0x20;
 export const ENCRYPT = 0x40;
 
