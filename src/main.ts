@@ -35,6 +35,8 @@ function untilStopped(): Promise<unknown> {
 /** This program once more, with the same Node and its flags; its log is not read. */
 const spawnService: SpawnService = (args) => spawn(process.execPath, [...process.execArgv, fileURLToPath(import.meta.url), ...args], { stdio: ['ignore', 'pipe', 'ignore'] });
 
+/** For what was said to be read. */
+const LINGER_MS = 1000;
 const version = { version: '0.1.0', node: process.version };
 
 /** Every command, by its first word; loaded when it is typed. */
@@ -60,3 +62,5 @@ const groups: readonly CommandGroup[] = [
 ];
 
 process.exitCode = await run(process.argv.slice(2), { groups, version }, io);
+// What somebody else's library still waits for does not keep a process that has failed: whoever started it is to know.
+if (process.exitCode !== 0) setTimeout(() => process.exit(), LINGER_MS).unref();

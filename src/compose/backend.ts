@@ -14,7 +14,9 @@ import { openFileStore } from '../adapters/store-file/store.ts';
 import { createInmemStore } from '../adapters/store-inmem/store.ts';
 import { systemProcesses } from '../adapters/system/processes.ts';
 import { createCloudCustody } from '../adapters/custody-cloud/custody.ts';
-import { openCloudKms, steadyMs } from './cloud.ts';
+import { systemClock } from '../adapters/system/clock.ts';
+import { createSystemRandom } from '../adapters/system/random.ts';
+import { openCloudKms } from './cloud.ts';
 import { aeads } from '../core/algorithm/table.ts';
 
 /** Who holds the keys, and what is known of them. */
@@ -27,6 +29,8 @@ export interface Backend {
   tick(): Promise<void>;
   /** Why changes could not be written, since this was last asked. */
   takeWriteFaults(): readonly string[];
+  /** What of it does not work for now, while the rest goes on. */
+  outage?(): string | undefined;
   /** Lets go of what is not in this process. */
   close(): Promise<void>;
 }
@@ -61,7 +65,8 @@ export async function openBackend({ settings, parts, rootKeys, loggedGeneration,
   const file = createFileCustody({ ...parts, rootKeys, aead: AEADS[settings['backends.file.aead']], cacheKeysMax, ...(settings['service.backend'] === 'tpm' && { attestationClass: 'tpm-sealed' }) });
   if (settings['service.backend'] !== 'cloud') return { ...common, custody: file, sealed: { store, custody: file }, close: async () => undefined };
   const kms = await openCloudKms({ settings, environment });
-  return { ...common, custody: createCloudCustody({ kms, file, nowMs: steadyMs }), sealed: { store, custody: file }, close: async () => kms.close() };
+  const custody = createCloudCustody({ kms, file, clock: systemClock, chance: createSystemRandom().chance });
+  return { ...common, custody, sealed: { store, custody: file }, outage: custody.outage, close: async () => kms.close() };
 }
 
 /** No key was ever made: what the custody needs of its own on the token may be. */

@@ -37,7 +37,7 @@ export async function openCloudKeyDevice({ settings, environment, terminal }: De
 }
 
 /** Milliseconds of a clock that nobody sets. */
-export function steadyMs(): number {
+function steadyMs(): number {
   return Number(systemClock.monotonicNs() / 1_000_000n);
 }
 

@@ -157,7 +157,7 @@ export async function startService({ config, reread, log: logLines, version, env
     settings: () => live.current().settings, reloadFault: operations.reloadFault, log, anchoring, integrity, clockGuard, auth,
     backend: { custody, store }, evidence, isListening: () => listeners?.isOpen() === true, isRngHealthy: () => isRngHealthy,
   });
-  const operator = createOperatorServer({ conditions, degraded: () => [...degraded, ...(tls?.weaknesses() ?? []), ...(policy.isReachable() ? [] : ['policy.url gives no answer: all but verify and reads is refused until it does'])], metrics: metrics.render, version: () => ({ ...version, config_version: live.version() }) });
+  const operator = createOperatorServer({ conditions, degraded: () => [...degraded, ...(tls?.weaknesses() ?? []), ...[backend.outage?.()].filter((one) => one !== undefined), ...(policy.isReachable() ? [] : ['policy.url gives no answer: all but verify and reads is refused until it does'])], metrics: metrics.render, version: () => ({ ...version, config_version: live.version() }) });
 
   const { apiUrl, metricsUrl, stopIntake, close: closeListeners } = listeners = await orElse<Listeners>(async () => {
     // The store's thread would keep the process.

@@ -8,7 +8,7 @@ export interface AttestationKey {
 }
 
 /** What a device says to a statement, base64. */
-export interface EvidenceProof {
+interface EvidenceProof {
   readonly quoted_b64?: string;
   readonly signature_b64: string;
 }

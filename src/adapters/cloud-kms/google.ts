@@ -17,13 +17,16 @@ export async function openGoogleKms({ key, endpoint = ENDPOINT, deadlineMs }: Go
   const { GoogleAuth } = await import('google-auth-library').catch((fault: unknown) => {
     throw new Error('the optional package google-auth-library is not here: npm ci installs it', { cause: fault });
   });
-  const auth = new GoogleAuth({ scopes: [SCOPE] });
+  // Where it is not told the project, it asks for it.
+  const auth = new GoogleAuth({ scopes: [SCOPE], projectId: key.split('/')[1] ?? '' });
   const name = `Google Cloud KMS, ${key}`;
 
   const ask = async (verb: 'encrypt' | 'decrypt', body: object): Promise<Readonly<Record<string, unknown>> | undefined> => {
     // Kept there until shortly before it ends.
-    const token = await auth.getAccessToken().catch((fault: unknown) => {
-      throw new CloudFault('gone', `${name}: there are no credentials, or they are not taken (${fault instanceof Error ? fault.message.split('\n')[0] : ''})`, { cause: fault });
+    const token = await within(auth.getAccessToken(), deadlineMs).catch((fault: unknown) => {
+      const { response, message } = fault as Error & { readonly response?: { readonly status?: number } };
+      const status = response?.status ?? 0;
+      throw new CloudFault(status >= 400 && status < 500 ? 'refused' : 'gone', `${name}: there are no credentials, or they get no permission (${message.split('\n')[0]})`, { cause: fault });
     });
     return askKeyService(name, `${endpoint}/v1/${key}:${verb}`, body, { deadlineMs, headers: { authorization: `Bearer ${token}` } });
   };
@@ -41,4 +44,11 @@ export async function openGoogleKms({ key, endpoint = ENDPOINT, deadlineMs }: Go
     },
     close: () => undefined,
   };
+}
+
+/** The library has no deadline for all ways to a token. */
+function within<T>(work: Promise<T>, deadlineMs: number): Promise<T> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_resolve, reject) => { timer = setTimeout(() => reject(new Error('no answer in time')), deadlineMs); });
+  return Promise.race([work, late]).finally(() => clearTimeout(timer));
 }

@@ -2,44 +2,58 @@ import type { KeySpec } from '../../core/algorithm/table.ts';
 import type { VersionRecord } from '../../core/key/record.ts';
 import type { FileCustody } from '../custody-file/custody.ts';
 import type { CloudKms } from '../cloud-kms/cloud-kms.ts';
+import type { Clock } from '../../ports/clock.ts';
+import { createCircuit } from '../../core/circuit.ts';
 import { KmsError } from '../../core/errors.ts';
-import { BackendGone } from '../../ports/custody.ts';
 import { CloudFault, PLAINTEXT_BYTES_MAX } from '../cloud-kms/cloud-kms.ts';
 
 export interface CloudCustodyDeps {
   readonly kms: CloudKms;
   /** Holds every key, under a root key that the same service sealed. */
   readonly file: FileCustody;
-  readonly nowMs: () => number;
+  readonly clock: Pick<Clock, 'monotonicNs'>;
+  /** From 0 to below 1. */
+  readonly chance: () => number;
+}
+
+export interface CloudCustody extends FileCustody {
+  /** Since some calls came to nothing: what is refused meanwhile, in words. Undefined while the key service answers. */
+  outage(): string | undefined;
 }
 
 /** A wrap or unwrap needs the key service each time; or the key was sealed by it, and works here. */
 const WRAPPING_CLASS = 'cloud';
 const SEALED_CLASS = 'cloud-sealed';
-/** A probe costs money there: what it answered lately is asked no more. */
-const PROBE_AFTER_MS = 60_000;
-const PROBE_CONTEXT = 'ron-kms probe';
+const CIRCUIT = { failuresMax: 3, firstWaitMs: 500, longestWaitMs: 15_000 };
+const BUSY_RETRY_S = 1;
+const REFUSED_RETRY_S = 30;
 
 /**
  * Custody of files, with what AEAD keys seal sealed once more by a key service: neither who has the disk and its root key opens it, nor who may
- * use the key there. Destroying a version still destroys what it wrapped.
+ * use the key there. Destroying a version still destroys what it wrapped. What does not need the service goes on without it.
  */
-export function createCloudCustody({ kms, file, nowMs }: CloudCustodyDeps): FileCustody {
-  let answeredMs = -Infinity;
+export function createCloudCustody({ kms, file, clock, chance }: CloudCustodyDeps): CloudCustody {
+  const circuit = createCircuit({ ...CIRCUIT, chance });
 
+  const unavailable = (hint: string, retryAfterS: number, cause?: unknown): KmsError => new KmsError('StoreUnavailable', { hint, retryAfterS, cause });
+
+  /** Behind some calls without an answer, one at a time tries whether there is one again. */
   const asked = async <T>(ask: () => Promise<T>): Promise<T> => {
+    const waitMs = circuit.enter(clock.monotonicNs());
+    if (waitMs !== undefined) throw unavailable(NO_ANSWER, Math.ceil(waitMs / 1000) || 1);
     try {
       const answer = await ask();
-      answeredMs = nowMs();
+      circuit.succeeded();
       return answer;
     } catch (fault) {
-      answeredMs = -Infinity;
-      if (!(fault instanceof CloudFault)) throw fault;
-      if (fault.kind === 'gone') throw new BackendGone(fault.message, { cause: fault });
-      throw new KmsError('StoreUnavailable', {
-        hint: fault.kind === 'busy' ? 'the key service elsewhere has too many calls' : 'the key service elsewhere refuses this service: its operator has to look',
-        retryAfterS: fault.retryAfterS ?? (fault.kind === 'busy' ? 1 : 30), cause: fault,
-      });
+      // What is no answer of the service's, such as credentials that cannot be read, is none.
+      if (!(fault instanceof CloudFault) || fault.kind === 'gone') {
+        circuit.failed(clock.monotonicNs());
+        throw unavailable(NO_ANSWER, 1, fault);
+      }
+      circuit.succeeded();
+      const isBusy = fault.kind === 'busy';
+      throw unavailable(isBusy ? 'the key service elsewhere has too many calls' : 'the key service elsewhere refuses this service: its operator has to look', fault.retryAfterS ?? (isBusy ? BUSY_RETRY_S : REFUSED_RETRY_S), fault);
     }
   };
 
@@ -59,12 +73,11 @@ export function createCloudCustody({ kms, file, nowMs }: CloudCustodyDeps): File
       const ciphertext = await asked(() => kms.decrypt(envelope.ciphertext, contextOf(version)));
       return ciphertext && file.open(version, spec, { ...envelope, ciphertext }, aad);
     },
-    async probe() {
-      if (nowMs() - answeredMs < PROBE_AFTER_MS) return;
-      await asked(() => kms.encrypt(Buffer.alloc(1), PROBE_CONTEXT));
-    },
+    outage: () => (circuit.isClosed() ? undefined : `${kms.name} does not answer: wraps and unwraps of AEAD keys are refused until it does`),
   };
 }
+
+const NO_ANSWER = 'the key service elsewhere does not answer';
 
 function contextOf({ kid }: Pick<VersionRecord, 'kid'>): string {
   return `ron-kms ${kid}`;

@@ -29,7 +29,7 @@ export interface SecretOpener {
   readonly kdf?: KdfName;
 }
 
-export interface DeviceOpener {
+interface DeviceOpener {
   readonly seal: DeviceSealName;
   readonly device: KeyDevice;
 }

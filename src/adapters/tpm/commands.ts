@@ -44,7 +44,7 @@ interface Command {
   readonly answersHandle?: boolean;
 }
 
-export interface Answer {
+interface Answer {
   readonly handle: number;
   readonly parameters: TpmReader;
 }

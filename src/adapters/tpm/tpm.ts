@@ -19,11 +19,11 @@ export interface TpmSettings {
 }
 
 /** A loaded object. */
-export interface Loaded extends Handle {
+interface Loaded extends Handle {
   readonly publicArea: Buffer;
 }
 
-export interface StorageKey extends Loaded {
+interface StorageKey extends Loaded {
   readonly point: Point;
 }
 
