@@ -14,6 +14,9 @@ import { durableFile } from '../adapters/files/durable-file.ts';
 import { openLogSigner } from '../adapters/log-keys/open.ts';
 import { generationOf, inspectStore } from '../adapters/store-file/inspect.ts';
 import { createLockedMemory } from '../adapters/system/locked-memory.ts';
+import type { Devices } from './devices.ts';
+import { createDevices } from './devices.ts';
+import { examineDevices } from './doctor-devices.ts';
 import { INSTANCE_FILES, openInstance } from './open-instance.ts';
 import { reasonOf } from '../core/reason.ts';
 
@@ -22,11 +25,22 @@ const memory = createLockedMemory();
 /** What `ron-kms init` made and a service keeps: whether it opens, and whether keys and log are as they were left. */
 export async function examineInstance(config: Config, io: Io): Promise<readonly Finding[]> {
   if (config.settings['service.amnesia']) return [];
+  const devices = createDevices({ settings: config.settings, environment: io.env });
+  try {
+    const found = await examineDevices({ settings: config.settings, devices, environment: io.env });
+    // A PIN that is wrong is tried once: each try counts.
+    return found.some(({ level }) => level === 'wrong') ? found : [...found, ...await examineWith(devices, config, io)];
+  } finally {
+    await devices.close();
+  }
+}
+
+async function examineWith(devices: Devices, config: Config, io: Io): Promise<readonly Finding[]> {
   let instance: Instance;
   try {
-    instance = await openInstance({ config, memory, environment: io.env, credentialsDirectory: io.env['CREDENTIALS_DIRECTORY'] });
+    instance = await openInstance({ config, memory, devices, environment: io.env, credentialsDirectory: io.env['CREDENTIALS_DIRECTORY'] });
   } catch (fault) {
-    return [{ name: 'root key', level: 'wrong', says: reasonOf(fault), advice: 'give what the service is given: the passphrase or the key file' }];
+    return [{ name: 'root key', level: 'wrong', says: reasonOf(fault), advice: 'give what the service is given: the passphrase, the key file, or the device that it lies under' }];
   }
   try {
     const sealedDir = resolve(io.cwd, config.settings['backends.file.dir']);

@@ -15,7 +15,7 @@ import { newPassphrase } from './new-passphrase.ts';
 export const initCommand: Command = {
   name: 'init',
   summary: 'Make a root key, the identity of a log, its keys, and settings to serve with',
-  example: 'init --seal keyfile --dev-keyset   (or: init --backend tpm; init --backend pkcs11 --module-path … --slot-label …)',
+  example: 'init --seal keyfile --dev-keyset',
   options: {
     'audit-dir': { type: 'string' }, 'sealed-dir': { type: 'string' }, backend: { type: 'string' }, anchor: { type: 'string' }, seal: { type: 'string' }, kdf: { type: 'string' }, 'keyfile-path': { type: 'string' }, 'passphrase-env': { type: 'string' }, 'passphrase-fd': { type: 'string' },
     ...deviceOptions, config: { type: 'string' }, 'dev-keyset': { type: 'boolean' }, json: { type: 'boolean' },

@@ -57,7 +57,7 @@ export function stepsOf(settings: Settings): readonly string[] {
     'seal tpm': `The root key is sealed by the TPM ${settings['backends.tpm.device']}: it opens on this machine alone, while PCR ${pcrs.join(', ')} (SHA-256) ${pcrs.length === 1 ? 'is' : 'are'} as now${settings['backends.tpm.pin_env'] ?? settings['backends.tpm.pin_path'] ? ', with the PIN' : ''}.`,
     'seal pkcs11': `The root key is sealed by an AES key of ${token}, made there and never to leave it.`,
     'seal cloud': `The root key is sealed by ${settings['backends.cloud.provider']}, key ${settings['backends.cloud.key']}: a start asks there, and waits up to ${Math.round(settings['backends.cloud.wait'] / 1000)} s.`,
-    'backend tpm': 'Keys lie under that root key (class tpm-sealed), and work in this process. The TPM gives evidence of it: quotes by a key of its own.',
+    'backend tpm': 'Keys lie under that root key (class tpm-sealed), and work in the memory of the service. The TPM gives evidence of it: quotes by a key of its own.',
     'backend pkcs11': `Ed25519, X25519 and AES keys are made in ${token} and used there (class pkcs11); what it has no mechanism for is sealed by a key of it (pkcs11-wrapped). The log's Ed25519 key is one of them.`,
     'backend cloud': 'AES and ChaCha20 keys wrap by the key service each time (class cloud); the others lie under that root key (cloud-sealed).',
     'anchor tpm': `The TPM's counter at NV index 0x${settings['backends.tpm.nv_index'].toString(16).padStart(8, '0')} shows a disk that was rolled back.`,

@@ -41,10 +41,6 @@ const rules: readonly Rule[] = [
     say: () => 'set one of backends.tpm.pin_env and backends.tpm.pin_path',
   },
   {
-    isWrong: (settings) => settings['backends.tpm.pcrs'].some((pcr) => pcr > 23),
-    say: () => 'backends.tpm.pcrs are numbers from 0 to 23',
-  },
-  {
     isWrong: (settings) => (settings['service.backend'] === 'tpm' || settings['service.backend'] === 'cloud') && settings['backends.file.seal'] !== settings['service.backend'],
     say: (settings) => `service.backend = "${settings['service.backend']}" keeps its keys under a root key that is sealed there: set backends.file.seal = "${settings['service.backend']}"`,
   },
@@ -190,7 +186,7 @@ const macronodeRules: readonly Rule[] = [
   },
   {
     isWrong: (settings) => settings['audit.anchor'] === 'none',
-    say: () => 'audit.anchor = "none" does not notice that the disk was rolled back: set it to "file" or "witness"',
+    say: () => 'audit.anchor = "none" does not notice that the disk was rolled back: set it to "tpm", "pkcs11", "file" or "witness"',
   },
   {
     isWrong: (settings) => settings['security.attest_require'] !== 'required',
@@ -202,11 +198,11 @@ const macronodeRules: readonly Rule[] = [
   },
   {
     isWrong: (settings) => settings['backends.file.seal'] === 'keyfile',
-    say: () => 'backends.file.seal = "keyfile" leaves the root key in a plain file: set it to "passphrase"',
+    say: () => 'backends.file.seal = "keyfile" leaves the root key in a plain file: set it to "tpm", "pkcs11", "cloud" or "passphrase"',
   },
   {
-    isWrong: () => true,
-    say: (settings) => `service.backend = "${settings['service.backend']}" gives no evidence of where its keys are, and no backend of this version does: use no profile, or micronode`,
+    isWrong: (settings) => settings['service.backend'] !== 'pkcs11' && settings['service.backend'] !== 'tpm',
+    say: (settings) => `service.backend = "${settings['service.backend']}" gives no evidence of where its keys are: set it to "pkcs11" or "tpm"`,
   },
 ];
 

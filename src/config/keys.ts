@@ -1,7 +1,7 @@
 import type { Kind } from './kinds.ts';
 import { verifyModes } from '../core/bundle/modes.ts';
 import { attestRequirements } from '../core/policy/decision.ts';
-import { address, boolean, duration, integer, numbers, nvIndex, oneOf, size, someOf, string, uuid, variableName, verifierKey } from './kinds.ts';
+import { address, boolean, duration, integer, numbers, nvIndex, oneOf, pcrs, size, someOf, string, uuid, variableName, verifierKey } from './kinds.ts';
 
 /**
  * The one table of settings (DESIGN §10): how each is written, its default, what it does. Flags,
@@ -100,7 +100,7 @@ export const configKeys = {
   'backends.pkcs11.pin_path': optional(string, 'file with that PIN, mode 0600; without either it is asked for at a terminal'),
   'backends.pkcs11.sessions': row(integer(1, 256), 16, 'how many calls are at the token at once, each in a session of its own'),
   'backends.tpm.device': row(string, '/dev/tpmrm0', 'the TPM 2.0: its device, or the socket or loopback port of a simulator'),
-  'backends.tpm.pcrs': row(numbers, [7], 'the PCRs (SHA-256) that the root key is sealed to; 7 is the state of Secure Boot'),
+  'backends.tpm.pcrs': row(pcrs, [7], 'the PCRs (SHA-256) that the root key is sealed to; 7 is the state of Secure Boot'),
   'backends.tpm.pin_env': optional(variableName, 'name of the variable with a PIN that the TPM asks for as well'),
   'backends.tpm.pin_path': optional(string, 'file with that PIN, mode 0600'),
   'backends.tpm.owner_auth_env': optional(variableName, 'name of the variable with the password of the TPM\'s owner, where it has one'),

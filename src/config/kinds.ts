@@ -9,7 +9,7 @@ export interface Kind<T> {
   readonly fromText: (text: string) => T | undefined;
   /** What a value is in the file, as JSON Schema; `fromToml` may want more of it. */
   readonly schema: Readonly<Record<string, unknown>>;
-  readonly show: (value: T) => string | number | boolean | readonly string[];
+  readonly show: (value: T) => string | number | boolean | readonly (string | number)[];
 }
 
 const SIZE = /^(0|[1-9]\d{0,11})(B|KiB|MiB|GiB)$/;
@@ -65,6 +65,16 @@ export const numbers: Kind<readonly number[]> = {
   fromToml: (value) => (Array.isArray(value) && value.length > 0 && value.every((one) => Number.isInteger(one) && one >= 0 && one < 2 ** 32) ? value as number[] : undefined),
   fromText: (text) => (/^\d{1,10}(,\d{1,10})*$/.test(text) ? numbers.fromToml(text.split(',').map(Number)) : undefined),
   show: (value) => value.map(String),
+};
+
+const PCR_MAX = 23;
+
+export const pcrs: Kind<readonly number[]> = {
+  form: `a list of PCRs, 0 to ${PCR_MAX}, or an empty one`,
+  schema: { type: 'array', items: { type: 'integer', minimum: 0, maximum: PCR_MAX } },
+  fromToml: (value) => (Array.isArray(value) && value.every((one) => Number.isInteger(one) && one >= 0 && one <= PCR_MAX) ? value as number[] : undefined),
+  fromText: (text) => (text === '' ? [] : /^\d{1,2}(,\d{1,2})*$/.test(text) ? pcrs.fromToml(text.split(',').map(Number)) : undefined),
+  show: (value) => value,
 };
 
 /** Of the range that a TPM's owner gives out (TCG Registry of Reserved TPM 2.0 Handles §2.2.2). */

@@ -4,7 +4,7 @@ import type { Kind } from './kinds.ts';
 import { configKeys } from './keys.ts';
 
 /** The value as it is written in a file; in a URL, everything but the place may be a secret. */
-export function shown(path: ConfigPath, value: unknown): string | number | boolean | readonly string[] | null {
+export function shown(path: ConfigPath, value: unknown): string | number | boolean | readonly (string | number)[] | null {
   if (value === undefined) return null;
   const text = (configKeys[path].kind as Kind<unknown>).show(value);
   const url = typeof text === 'string' ? URL.parse(text) : null;

@@ -21,6 +21,10 @@ const hintOf = ({ body }: Answer): string => (body['error'] as { hint?: string }
 const GOOGLE_KEYS = ['projects/p/locations/eu/keyRings/r/cryptoKeys/first', 'projects/p/locations/eu/keyRings/r/cryptoKeys/second'] as const;
 const AWS = { AWS_ACCESS_KEY_ID: 'test', AWS_SECRET_ACCESS_KEY: 'test' };
 
+const wrap = (service: Serving, kid: string, more: object = {}) => call(service, 'POST', '/wrap', { kid, size: 32, ...more }, OPERATOR);
+
+const unwrap = (service: Serving, wrapped: unknown, more: object = {}) => call(service, 'POST', '/unwrap', { wrapped_b64: wrapped, ...more }, OPERATOR);
+
 interface Provider {
   readonly service: KeyService;
   readonly environment: Readonly<Record<string, string>>;
@@ -94,8 +98,6 @@ for (const { name, isHere, start: startProvider } of providers) {
       await untilReady(service);
       return service;
     };
-    const wrap = (service: Serving, kid: string, more: object = {}) => call(service, 'POST', '/wrap', { kid, size: 32, ...more }, OPERATOR);
-    const unwrap = (service: Serving, wrapped: unknown, more: object = {}) => call(service, 'POST', '/unwrap', { wrapped_b64: wrapped, ...more }, OPERATOR);
 
     test('AEAD keys wrap by the service there, each time, and the others lie under a root key that it sealed', async () => {
       let service = await start();

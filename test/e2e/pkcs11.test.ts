@@ -123,7 +123,7 @@ describe.skipIf(SOFTHSM_MODULE === undefined)('service.backend = "pkcs11"', { ti
   });
 
   test('what is missing or wrong at the start is said, with what to do', async () => {
-    expect(await instance.startRefused({ env: token.env })).toMatch(/backends\.pkcs11\.pin_env names KMS_PIN, and that variable is not set/);
+    expect(await instance.startRefused({ env: token.env })).toMatch(/the variable that backends\.pkcs11\.pin_env names is not set/);
     expect(await instance.startRefused({ env: { ...env, KMS_PIN: 'wrong' } })).toMatch(/the token kms cannot be opened by .*CKR_PIN_INCORRECT/);
     expect(await instance.startRefused({ env, flags: ['--backends-pkcs11-slot-label', 'other'] })).toMatch(/no slot has a token labelled other/);
     expect(await instance.startRefused({ env, flags: ['--backends-pkcs11-module-path', '/nowhere.so'] })).toMatch(/cannot be opened by \/nowhere\.so/);

@@ -35,8 +35,6 @@ const REFUSED_RETRY_S = 30;
 export function createCloudCustody({ kms, file, clock, chance }: CloudCustodyDeps): CloudCustody {
   const circuit = createCircuit({ ...CIRCUIT, chance });
 
-  const unavailable = (hint: string, retryAfterS: number, cause?: unknown): KmsError => new KmsError('StoreUnavailable', { hint, retryAfterS, cause });
-
   /** Behind some calls without an answer, one at a time tries whether there is one again. */
   const asked = async <T>(ask: () => Promise<T>): Promise<T> => {
     const waitMs = circuit.enter(clock.monotonicNs());
@@ -78,6 +76,10 @@ export function createCloudCustody({ kms, file, clock, chance }: CloudCustodyDep
 }
 
 const NO_ANSWER = 'the key service elsewhere does not answer';
+
+function unavailable(hint: string, retryAfterS: number, cause?: unknown): KmsError {
+  return new KmsError('StoreUnavailable', { hint, retryAfterS, cause });
+}
 
 function contextOf({ kid }: Pick<VersionRecord, 'kid'>): string {
   return `ron-kms ${kid}`;

@@ -48,7 +48,7 @@ export function unsealFromTpm(tpm: Tpm, sealed: TpmSealed, pin: Buffer | undefin
 }
 
 /** Their values in the SHA-256 bank, in the order of their numbers. */
-async function readPcrs(use: TpmUse, pcrs: readonly number[]): Promise<readonly Buffer[]> {
+export async function readPcrs(use: TpmUse, pcrs: readonly number[]): Promise<readonly Buffer[]> {
   const ordered = pcrs.toSorted((one, other) => one - other);
   const values: Buffer[] = [];
   for (let at = 0; at < ordered.length; at += PCRS_PER_READ) {
