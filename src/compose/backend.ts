@@ -1,5 +1,7 @@
 import type { PrivatePartsDeps } from '../adapters/crypto/private-parts.ts';
 import type { RootKeys } from '../adapters/root-key/root-keys.ts';
+import type { NamedCustody } from '../adapters/custody-several/custody.ts';
+import type { Settings } from '../config/keys.ts';
 import type { Config } from '../config/load.ts';
 import type { Devices } from './devices.ts';
 import type { TokenDevice } from '../adapters/custody-pkcs11/device.ts';
@@ -8,12 +10,14 @@ import type { Custody } from '../ports/custody.ts';
 import type { KeyStore } from '../ports/key-store.ts';
 import type { FileStore } from '../adapters/store-file/store.ts';
 import { createFileCustody } from '../adapters/custody-file/custody.ts';
-import { createPkcs11Custody } from '../adapters/custody-pkcs11/custody.ts';
+import { createPkcs11Custody, INSIDE_CLASS, WRAPPED_CLASS } from '../adapters/custody-pkcs11/custody.ts';
 import { createInmemCustody } from '../adapters/custody-inmem/custody.ts';
 import { openFileStore } from '../adapters/store-file/store.ts';
 import { createInmemStore } from '../adapters/store-inmem/store.ts';
 import { systemProcesses } from '../adapters/system/processes.ts';
-import { createCloudCustody } from '../adapters/custody-cloud/custody.ts';
+import { createSeveralCustody } from '../adapters/custody-several/custody.ts';
+import { epochOf } from '../adapters/custody-file/sealed-blob.ts';
+import { createCloudCustody, SEALED_CLASS, WRAPPING_CLASS } from '../adapters/custody-cloud/custody.ts';
 import { systemClock } from '../adapters/system/clock.ts';
 import { createSystemRandom } from '../adapters/system/random.ts';
 import { openCloudKms } from './cloud.ts';
@@ -53,27 +57,80 @@ export async function openBackend({ settings, parts, rootKeys, loggedGeneration,
   }
   const cacheKeysMax = settings['backends.file.cache_keys'];
   const store = await openFileStore({ directory: settings['backends.file.dir'], rootKeys, mayCreate: loggedGeneration === 0, cacheKeysMax, processes: systemProcesses });
-  const common = { store, tick: store.tick, takeWriteFaults: store.takeWriteFaults };
-  if (settings['service.backend'] === 'pkcs11') {
-    const token = await openCustodyToken(devices, loggedGeneration === 0).catch(async (fault: unknown) => {
-      await store.close();
-      throw fault;
-    });
-    // What is sealed there lies under a key of the token's, whatever the root key is.
-    return { ...common, custody: createPkcs11Custody({ ...parts, token, cacheKeysMax }), sealed: { store, custody: { reseal: ({ blob }) => blob } }, close: async () => undefined };
+  try {
+    const opening: Opening = { settings, parts, rootKeys, store, environment, devices, isNew: loggedGeneration === 0 };
+    const authority = await openers[settings['service.backend']](opening);
+    const readers: Opened[] = [];
+    for (const name of settings['service.read_backends'] ?? []) readers.push(await openers[name](opening));
+    const all = [authority, ...readers];
+    const file = fileCustody(opening, 'file');
+    return {
+      store, tick: store.tick, takeWriteFaults: store.takeWriteFaults,
+      custody: createSeveralCustody(authority, readers),
+      // What another backend sealed lies under a key of its own, whatever the root key is; it names no epoch of ours.
+      sealed: { store, custody: { reseal: (row) => (rootKeys.epochs().includes(epochOf(row.blob)) ? file.reseal(row) : row.blob) } },
+      outage: () => all.flatMap(({ outage }) => outage?.() ?? [])[0],
+      async close() {
+        for (const { close } of all) close?.();
+      },
+    };
+  } catch (fault) {
+    await store.close();
+    throw fault;
   }
-  const file = createFileCustody({ ...parts, rootKeys, aead: AEADS[settings['backends.file.aead']], cacheKeysMax, ...(settings['service.backend'] === 'tpm' && { attestationClass: 'tpm-sealed' }) });
-  if (settings['service.backend'] !== 'cloud') return { ...common, custody: file, sealed: { store, custody: file }, close: async () => undefined };
-  const kms = await openCloudKms({ settings, environment });
-  const custody = createCloudCustody({ kms, file, clock: systemClock, chance: createSystemRandom().chance });
-  return { ...common, custody, sealed: { store, custody: file }, outage: custody.outage, close: async () => kms.close() };
 }
 
-/** No key was ever made: what the custody needs of its own on the token may be. */
-async function openCustodyToken(devices: Devices, mayCreate: boolean): Promise<TokenDevice> {
-  const token = await devices.token();
-  await token.haveOwnKeys(mayCreate);
-  return token;
+interface Opening extends Pick<BackendDeps, 'settings' | 'parts' | 'environment' | 'devices'> {
+  readonly rootKeys: RootKeys;
+  readonly store: FileStore;
+  /** No key was ever made. */
+  readonly isNew: boolean;
 }
 
+interface Opened extends NamedCustody {
+  outage?(): string | undefined;
+  close?(): void;
+}
+
+const openers: Readonly<Record<Exclude<Settings['service.backend'], 'inmem'>, (opening: Opening) => Promise<Opened>>> = {
+  file: async (opening) => ({ name: 'file', classes: ['file'], custody: fileCustody(opening, 'file') }),
+  tpm: async (opening) => ({ name: 'tpm', classes: ['tpm-sealed'], custody: fileCustody(opening, 'tpm-sealed') }),
+  async pkcs11({ settings, parts, devices, store, isNew }) {
+    const token = await devices.token();
+    await haveOwnKeys(token, store, isNew);
+    return { name: 'pkcs11', classes: [INSIDE_CLASS, WRAPPED_CLASS], custody: createPkcs11Custody({ ...parts, token, cacheKeysMax: settings['backends.file.cache_keys'] }) };
+  },
+  async cloud(opening) {
+    const { settings, environment } = opening;
+    const kms = await openCloudKms({ settings, environment });
+    const custody = createCloudCustody({ kms, file: fileCustody(opening, SEALED_CLASS), clock: systemClock, chance: createSystemRandom().chance });
+    return { name: 'cloud', classes: [WRAPPING_CLASS, SEALED_CLASS], custody, outage: custody.outage, close: kms.close };
+  },
+};
+
+function fileCustody({ settings, parts, rootKeys }: Opening, attestationClass: string): FileCustody {
+  return createFileCustody({ ...parts, rootKeys, aead: AEADS[settings['backends.file.aead']], cacheKeysMax: settings['backends.file.cache_keys'], attestationClass });
+}
+
+/** What the custody needs of its own on the token is made before the token holds any key, and never again: a token without it is another one. */
+async function haveOwnKeys(token: TokenDevice, store: KeyStore, isNew: boolean): Promise<void> {
+  try {
+    await token.haveOwnKeys(isNew);
+  } catch (fault) {
+    if (await holdsVersions(store, [INSIDE_CLASS, WRAPPED_CLASS])) throw fault;
+    await token.haveOwnKeys(true);
+  }
+}
+
+/** Only asked where the token has nothing: when the service moves to it, or when it was lost. */
+async function holdsVersions(store: KeyStore, classes: readonly string[]): Promise<boolean> {
+  for (let after: string | undefined; ;) {
+    const { keys, next } = await store.list({ ...EVERY_KEY, after });
+    if (keys.some(({ versions }) => versions.some(({ attestationClass }) => classes.includes(attestationClass)))) return true;
+    if (next === undefined) return false;
+    after = next;
+  }
+}
+
+const EVERY_KEY = { tenant: undefined, purpose: undefined, alg: undefined, state: undefined, label: undefined, admits: () => true, limit: 1000 } as const;
 const AEADS = { chacha20poly1305: aeads['ChaCha20-Poly1305'], aes256gcm: aeads['AES-256-GCM'] } as const;

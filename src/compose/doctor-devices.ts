@@ -32,7 +32,7 @@ const examiners: Readonly<Record<DeviceSealName, (examining: Examining) => Promi
 /** The devices that the settings use, one after the other: whether each is there, does its work, and what to do where it does not. */
 export async function examineDevices(examining: Examining): Promise<readonly Finding[]> {
   const { settings } = examining;
-  const inUse = [settings['service.backend'], settings['backends.file.seal'], settings['audit.anchor']] as readonly string[];
+  const inUse = [settings['service.backend'], settings['backends.file.seal'], settings['audit.anchor'], ...settings['service.read_backends'] ?? []] as readonly string[];
   const findings: Finding[] = [];
   for (const name of deviceSealNames.filter((one) => inUse.includes(one))) findings.push(...await examiners[name](examining));
   return findings;

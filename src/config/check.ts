@@ -26,7 +26,7 @@ interface Rule {
 const rules: readonly Rule[] = [
   {
     isWrong: (settings) => settings['service.allow_sign_fallback'],
-    say: () => 'service.allow_sign_fallback = true needs a second backend that holds the same keys, and this version has one at a time: set it to false',
+    say: () => 'service.allow_sign_fallback = true needs a second backend that holds the same keys, in the same class, and there is none: each class is of one backend. Set it to false',
   },
   {
     isWrong: (settings) => usesOf(settings, 'pkcs11').length > 0 && [settings['backends.pkcs11.module_path'], settings['backends.pkcs11.slot_label']].includes(undefined),
@@ -59,6 +59,14 @@ const rules: readonly Rule[] = [
   {
     isWrong: (settings) => settings['backends.cloud.token_env'] !== undefined && settings['backends.cloud.token_path'] !== undefined,
     say: () => 'set one of backends.cloud.token_env and backends.cloud.token_path',
+  },
+  {
+    isWrong: (settings) => settings['service.read_backends']?.some((name) => name === settings['service.backend']) === true,
+    say: (settings) => `service.read_backends are the ones behind service.backend, and "${settings['service.backend']}" is in both: take it out`,
+  },
+  {
+    isWrong: (settings) => settings['service.read_backends'] !== undefined && settings['service.backend'] === 'inmem',
+    say: () => 'service.read_backends are set, and service.backend = "inmem" keeps no keys that they could have made: take one of them out',
   },
   {
     isWrong: (settings) => settings['service.amnesia'] && settings['service.backend'] !== 'inmem',
@@ -208,7 +216,8 @@ const macronodeRules: readonly Rule[] = [
 
 /** The settings by which a device or service comes into use, as they stand. */
 function usesOf(settings: Settings, what: 'pkcs11' | 'tpm' | 'cloud'): readonly string[] {
-  return (['service.backend', 'backends.file.seal', 'audit.anchor'] as const).filter((path) => settings[path] === what && !(path === 'backends.file.seal' && settings['service.amnesia'])).map((path) => `${path} = "${what}"`);
+  const single = (['service.backend', 'backends.file.seal', 'audit.anchor'] as const).filter((path) => settings[path] === what && !(path === 'backends.file.seal' && settings['service.amnesia']));
+  return [...single, ...(settings['service.read_backends']?.some((name) => name === what) === true ? ['service.read_backends'] : [])].map((path) => `${path} = "${what}"`);
 }
 
 /** Shorter is a mistake, and would fill the log with keys. */

@@ -46,6 +46,7 @@ export const configKeys = {
   'tls.require_client_cert': row(boolean, false, 'refuse connections without a client certificate'),
   'tls.require_pq': row(boolean, false, 'refuse connections whose key exchange is not X25519MLKEM768'),
   'service.backend': row(oneOf(['inmem', 'file', 'pkcs11', 'tpm', 'cloud']), 'file', 'who holds the private keys'),
+  'service.read_backends': optional(someOf(['file', 'pkcs11', 'tpm', 'cloud']), 'backends whose keys are still opened, while each key is rotated to service.backend, which alone signs and wraps'),
   'service.amnesia': row(boolean, false, 'keys and log in RAM only, gone with the process'),
   'service.allow_sign_fallback': row(boolean, false, 'let another backend sign when the first is out; only where its keys are proven the same'),
   'service.instance_id': optional(uuid, 'the log that audit.dir must hold, as init named it; another one is refused'),

@@ -6,7 +6,7 @@ import { createServer, request } from 'node:http';
 import { join } from 'node:path';
 
 /** How it behaves: as it should; too many calls; no permission; no answer at all; broken off. */
-export type KeyServiceMode = 'ok' | 'busy' | 'denied' | 'silent' | 'down';
+type KeyServiceMode = 'ok' | 'busy' | 'denied' | 'silent' | 'down';
 
 /** A key service on loopback, which can be told to be in trouble. */
 export interface KeyService {

@@ -22,8 +22,8 @@ export interface CloudCustody extends FileCustody {
 }
 
 /** A wrap or unwrap needs the key service each time; or the key was sealed by it, and works here. */
-const WRAPPING_CLASS = 'cloud';
-const SEALED_CLASS = 'cloud-sealed';
+export const WRAPPING_CLASS = 'cloud';
+export const SEALED_CLASS = 'cloud-sealed';
 const CIRCUIT = { failuresMax: 3, firstWaitMs: 500, longestWaitMs: 15_000 };
 const BUSY_RETRY_S = 1;
 const REFUSED_RETRY_S = 30;

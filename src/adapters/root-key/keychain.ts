@@ -7,7 +7,7 @@ import { dirname } from 'node:path';
 import { nodeFiles } from '../audit-file/file-layer.ts';
 import { flushDirectory, replaceDurably } from '../files/durable-file.ts';
 import { isOutdated, newKdf } from './kdf.ts';
-import { makeRootKey, openRootKeyFile, sealAnother, sealedAnew } from './root-key.ts';
+import { makeRootKey, openRootKeyFile, sealAnother, sealedAnew, sealRootKey } from './root-key.ts';
 import { EPOCH_BYTES, rootKeysOf } from './root-keys.ts';
 import { copyOf } from './sealing.ts';
 
@@ -49,8 +49,23 @@ async function upgrade({ path, opener, memory, files = nodeFiles }: KeychainDeps
   return upgraded;
 }
 
+/** The same root key under something else; the file is replaced whole, and only by one that opens. */
+export async function resealRootKey({ path, instanceId, opener, memory, files = nodeFiles }: KeychainDeps, under: Opener): Promise<void> {
+  const bytes = files.readNow(path);
+  if (bytes === undefined) throw new Error('root-key.json cannot be read from audit.dir');
+  const opened = await openRootKeyFile(bytes, instanceId, opener, memory);
+  try {
+    const text = Buffer.from(await sealRootKey(opened.rootKey, instanceId, under, memory, opened.epoch));
+    const again = await openRootKeyFile(text, instanceId, under, memory);
+    for (const secret of [again.rootKey, again.sealingKey]) secret.destroy();
+    await replaceDurably(path, text, files);
+  } finally {
+    for (const secret of [opened.rootKey, opened.sealingKey]) secret.destroy();
+  }
+}
+
 /** Beside the root key, while there are two. */
-function nextPathOf(path: string): string {
+export function nextPathOf(path: string): string {
   return path.replace(/\.json$/, '-next.json');
 }
 
