@@ -21,7 +21,8 @@ export async function findCommand(argv: readonly string[], groups: readonly Comm
     const words = plainWords(argv, Object.assign({}, ...commands.map(({ options }) => options)) as ParseArgsOptionsConfig);
     // A flag's value may be spelled like a command: only the first plain word begins one.
     if (words[0]?.index !== at) continue;
-    const command = commands.find(({ name }) => name === words.slice(0, name.split(' ').length).map(({ value }) => value).join(' '));
+    const longestFirst = commands.toSorted((one, other) => other.name.split(' ').length - one.name.split(' ').length);
+    const command = longestFirst.find(({ name }) => name === words.slice(0, name.split(' ').length).map(({ value }) => value).join(' '));
     const taken = new Set(words.slice(0, command?.name.split(' ').length ?? 1).map(({ index }) => index));
     return { group: commands, command, rest: argv.filter((_, index) => !taken.has(index)) };
   }

@@ -31,6 +31,8 @@ export interface SoftToken {
   putBack(): void;
   /** Another token of the same label, without any key. */
   replaceByEmpty(): void;
+  /** Of all objects there are. */
+  labels(): readonly string[];
   drop(): void;
 }
 
@@ -53,6 +55,8 @@ export function makeSoftToken(): SoftToken {
       rmSync(tokens, { recursive: true });
       init();
     },
+    labels: () => execFileSync('pkcs11-tool', ['--module', SOFTHSM_MODULE ?? '', '--token-label', LABEL, '--login', '--pin', PIN, '--list-objects'], { env: { ...process.env, ...env }, encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] })
+      .split('\n').flatMap((line) => /^\s+label:\s+(.*)$/.exec(line)?.[1] ?? []),
     drop: () => rmSync(root, { recursive: true, force: true }),
   };
 }

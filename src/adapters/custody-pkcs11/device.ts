@@ -152,7 +152,8 @@ export async function openTokenDevice(settings: TokenSettings, environment: Read
       }
     },
     async haveOwnKeys(mayCreate) {
-      await send('haveOwnKeys', [mayCreate]);
+      // Without them nothing that the process knows of the token counts, and it is thrown away.
+      await reviving('haveOwnKeys', [mayCreate]);
       needsOwnKeys = true;
     },
     async close() {

@@ -39,6 +39,8 @@ export interface KeyRing {
   /** Takes the key over: what it came in is zeroed. */
   take(key: KeyOnItsWay): void;
   of(epoch: string): Buffer | undefined;
+  /** All but this one. */
+  others(epoch: string): readonly string[];
   /** All others are over: they are zeroed. */
   keepOnly(epoch: string): void;
 }
@@ -56,6 +58,7 @@ export function createKeyRing(keys: readonly KeyOnItsWay[]): KeyRing {
   return {
     take,
     of: (epoch) => ring.get(epoch),
+    others: (epoch) => [...ring.keys()].filter((one) => one !== epoch),
     keepOnly(epoch) {
       for (const [of, key] of ring) {
         if (of === epoch) continue;

@@ -148,7 +148,10 @@ export function createWriter({ database, ring, ...first }: WriterDeps): Writer {
     },
 
     endEpochs() {
-      const [left] = sql.underOthers.get(epoch) as unknown as [number];
+      const left = [
+        ...sql.left.get(epoch, epoch, epoch) as unknown as [number],
+        ...ring.others(epoch).flatMap((other) => sql.sealedUnder.get(other) as unknown as [number]),
+      ].reduce((sum, count) => sum + count, 0);
       if (left > 0) throw new Error(`${left} rows are still of an epoch before`);
       ring.keepOnly(epoch);
     },
@@ -177,8 +180,8 @@ function statementsOf(database: DatabaseSync) {
     dropExpired: of('DELETE FROM operations WHERE expires_at <= ?'),
     putHead: of('INSERT OR REPLACE INTO head (id, generation, chain, epoch, mac) VALUES (1, ?, ?, ?, ?)'),
     left: of('SELECT (SELECT count(*) FROM records WHERE epoch <> ?) + (SELECT count(*) FROM nonces WHERE epoch <> ?) + (SELECT count(*) FROM operations WHERE epoch <> ?)'),
-    // By what stands in the blobs themselves: after this the key before is gone.
-    underOthers: of('SELECT (SELECT count(*) FROM records WHERE epoch <> ?1 OR (sealed IS NOT NULL AND lower(hex(substr(sealed, 3, 8))) <> ?1)) + (SELECT count(*) FROM nonces WHERE epoch <> ?1) + (SELECT count(*) FROM operations WHERE epoch <> ?1)'),
+    // By what stands in the blobs themselves, too: after this the key before is gone. What another backend sealed names no epoch.
+    sealedUnder: of('SELECT count(*) FROM records WHERE sealed IS NOT NULL AND lower(hex(substr(sealed, 3, 8))) = ?'),
     lastId: of('SELECT COALESCE(MAX(id), 0) FROM records'),
     truncate: of('PRAGMA wal_checkpoint(TRUNCATE)'),
   };
