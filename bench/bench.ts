@@ -1,6 +1,7 @@
 import type { Figures } from './figures.ts';
 import type { Machine } from './machine.ts';
 import type { EdgeFigures } from './edge.ts';
+import type { HardwareFigures } from './hardware.ts';
 import type { LargeLog } from './large-log.ts';
 import type { LargeStore } from './large-store.ts';
 import type { Memory } from './memory.ts';
@@ -11,6 +12,7 @@ import type { TargetLine } from './targets.ts';
 import { figuresOf } from './figures.ts';
 import { readMachine } from './machine.ts';
 import { measureEdge } from './edge.ts';
+import { measureHardware } from './hardware.ts';
 import { measureLargeLog } from './large-log.ts';
 import { measureLargeStore } from './large-store.ts';
 import { measureMemory } from './memory.ts';
@@ -32,6 +34,7 @@ export interface BenchOptions {
   /** The measured part of each window under pressure; left out, none is put on it. */
   readonly pressureSeconds: number | undefined;
   /** How long each window of the edge is, and how long slow peers are there; left out, it is not measured. */
+  readonly hardwareSeconds: number | undefined;
   readonly edgeSeconds: { readonly window: number; readonly slow: number } | undefined;
   /** Entries of the large log; left out, none is made. */
   readonly largeLog: number | undefined;
@@ -52,6 +55,7 @@ export interface Report extends Figures {
   readonly memory?: Memory;
   readonly pressure?: Pressure;
   readonly edge?: EdgeFigures;
+  readonly hardware?: HardwareFigures;
   readonly largeLog?: LargeLog;
   readonly largeStore?: LargeStore;
   /** Answers that were not 2xx, or said no; the figures beside them mean nothing. */
@@ -63,13 +67,14 @@ const START_UP = 'start-up';
 const MEMORY = 'memory';
 const PRESSURE = 'pressure';
 const EDGE = 'edge';
+const HARDWARE = 'hardware';
 const LARGE_LOG = 'large log';
 const LARGE_STORE = 'large store';
 
 /** The names that `only` can pick from. */
-export const partNames: readonly string[] = [...operationRows.map(({ name }) => name), START_UP, MEMORY, PRESSURE, EDGE, LARGE_LOG, LARGE_STORE];
+export const partNames: readonly string[] = [...operationRows.map(({ name }) => name), START_UP, MEMORY, PRESSURE, EDGE, HARDWARE, LARGE_LOG, LARGE_STORE];
 
-export async function runBench({ seconds, rounds, only, memoryStep, startUpRuns, pressureSeconds, edgeSeconds, largeLog: entries, largeStore: keys, directory, signal, progress }: BenchOptions): Promise<Report> {
+export async function runBench({ seconds, rounds, only, memoryStep, startUpRuns, pressureSeconds, edgeSeconds, hardwareSeconds, largeLog: entries, largeStore: keys, directory, signal, progress }: BenchOptions): Promise<Report> {
   const isWanted = (name: string): boolean => only === undefined || name.includes(only);
   const machine = readMachine();
   const date = new Date().toISOString();
@@ -80,6 +85,7 @@ export async function runBench({ seconds, rounds, only, memoryStep, startUpRuns,
   const memory = memoryStep !== undefined && isWanted(MEMORY) ? await measureMemory({ stepOperations: memoryStep, signal, progress }) : undefined;
   const pressure = pressureSeconds !== undefined && isWanted(PRESSURE) ? await measurePressure({ windowMs: pressureSeconds * 1000, signal, progress }) : undefined;
   const edge = edgeSeconds !== undefined && isWanted(EDGE) ? await measureEdge({ windowMs: edgeSeconds.window * 1000, slowMs: edgeSeconds.slow * 1000, rounds, signal, progress }) : undefined;
+  const hardware = hardwareSeconds !== undefined && isWanted(HARDWARE) ? await measureHardware({ windowMs: hardwareSeconds * 1000, rounds, directory, signal, progress }) : undefined;
 
   const largeLog = entries !== undefined && isWanted(LARGE_LOG) ? await measureLargeLog({ entries, directory, signal, progress }) : undefined;
   const largeStore = keys !== undefined && isWanted(LARGE_STORE) ? await measureLargeStore({ keys, windowMs: seconds * 1000, rounds, directory, signal, progress }) : undefined;
@@ -87,11 +93,12 @@ export async function runBench({ seconds, rounds, only, memoryStep, startUpRuns,
   const figures = rows.length === 0 ? { operations: [], raw: [] } : figuresOf(rows, samples);
   return {
     date, machine, options: { seconds, rounds, only }, ...figures,
-    targets: targetLines({ samples, startUp, memory, pressure, edge, largeLog, largeStore }),
+    targets: targetLines({ samples, startUp, memory, pressure, edge, hardware, largeLog, largeStore }),
     ...(startUp && { startUp }),
     ...(memory && { memory }),
     ...(pressure && { pressure }),
     ...(edge && { edge }),
+    ...(hardware && { hardware }),
     ...(largeLog && { largeLog }),
     ...(largeStore && { largeStore }),
     failures: figures.operations.reduce((sum, { failures }) => sum + failures, 0),

@@ -16,11 +16,11 @@ export interface Instance {
 }
 
 /** Makes one in a new directory below `parent`, whose file system is the one that is measured. */
-export async function makeInstance(parent: string, signal: AbortSignal): Promise<Instance> {
+export async function makeInstance(parent: string, signal: AbortSignal, { init = ['--seal', 'keyfile'], env = {} }: { readonly init?: readonly string[]; readonly env?: Readonly<Record<string, string>> } = {}): Promise<Instance> {
   const directory = mkdtempSync(join(parent, 'ron-kms-bench-'));
   const remove = (): void => rmSync(directory, { recursive: true, force: true });
   try {
-    const { stdout } = await promisify(execFile)(LAUNCHER, ['init', '--seal', 'keyfile', '--json'], { cwd: directory, env: launcherEnvironment(), signal });
+    const { stdout } = await promisify(execFile)(LAUNCHER, ['init', ...init, '--json'], { cwd: directory, env: { ...launcherEnvironment(), ...env }, signal });
     const { keys } = JSON.parse(stdout) as { keys: { vkey: string }[] };
     return { directory, configPath: join(directory, 'kms.toml'), auditDir: join(directory, 'kms-audit'), vkeys: keys.map(({ vkey }) => vkey), remove };
   } catch (fault) {

@@ -1,6 +1,7 @@
 import type { Report } from './bench.ts';
 import type { Figure } from './figures.ts';
 import type { EdgeFigures } from './edge.ts';
+import type { HardwareFigures } from './hardware.ts';
 import type { LargeLog } from './large-log.ts';
 import type { LargeStore } from './large-store.ts';
 import type { Pressure } from './pressure.ts';
@@ -36,7 +37,7 @@ function howMeasured({ options: { seconds, rounds } }: Report): string {
   return `Windows of ${seconds} s after a warm-up of half that, ${rounds} ${rounds === 1 ? 'round' : 'rounds'}; each figure is the median of the rounds, each ratio the median of the ratios within a round. Load generator and service share the cores.`;
 }
 
-function sectionsOf({ operations, raw, targets, startUp, memory, pressure, edge, largeLog, largeStore }: Report): readonly Section[] {
+function sectionsOf({ operations, raw, targets, startUp, memory, pressure, edge, hardware, largeLog, largeStore }: Report): readonly Section[] {
   return [
     {
       title: 'Targets',
@@ -57,6 +58,7 @@ function sectionsOf({ operations, raw, targets, startUp, memory, pressure, edge,
     ...(largeLog === undefined ? [] : [largeLogSection(largeLog)]),
     ...(largeStore === undefined ? [] : [largeStoreSection(largeStore)]),
     { title: 'Pressure', table: pressureTable(pressure), notes: ['Hybrid signatures; each latency counts from when the request was due, whether a connection was free or not. The generator shares the two cores.'] },
+    { title: 'Hardware and key services', table: hardwareTable(hardware), notes: ['SoftHSM2, swtpm and a transit engine of our own on the same two cores: a signature in SoftHSM2 takes 50 us, in a device milliseconds. What a session does alone is a bare loop over the module in one process.'] },
     { title: 'The edge', table: edgeTable(edge), notes: ['TLS 1.3 with X25519MLKEM768 and a P-256 certificate, connections that stay. The slow peers come from 200 other loopback addresses: half of them send a byte a second, half ask and read nothing; who is cut off comes back.'] },
     { title: 'Memory', table: [['signatures', 'RSS MiB'], ...(memory?.points ?? []).map(({ operations, rssMib }) => [whole(operations), whole(rssMib)])], notes: [] },
   ].filter(({ table }) => table.length > 1);
@@ -129,6 +131,24 @@ function whole(value: number): string {
 function short(value: number | undefined): string {
   if (value === undefined) return '';
   return value >= 100 ? whole(value) : value.toFixed(value >= 10 ? 1 : 2);
+}
+
+function hardwareTable(hardware: HardwareFigures | undefined): Table {
+  const head = ['what', 'figure'];
+  if (hardware === undefined) return [head];
+  const { sessions, keyfileStartMs, tpmStartMs, cloudAloneMs, cloudUnwrapMs } = hardware;
+  return [
+    head,
+    ...sessions.flatMap(({ count, perSecond, rawPerSecond, lagP99Ms }) => [
+      [`sign ed25519 @64, ${count} sessions, disk, /s`, whole(perSecond)],
+      [`the module alone, ${count} sessions, /s`, whole(rawPerSecond)],
+      ['event loop lag meanwhile, p99, ms', short(lagP99Ms)],
+    ]),
+    ['start with a key file, ms', whole(keyfileStartMs)],
+    ['start with a root key sealed by a TPM, ms', whole(tpmStartMs)],
+    ['decryption by a key service, ms', short(cloudAloneMs)],
+    ['unwrap by it, disk, ms', short(cloudUnwrapMs)],
+  ];
 }
 
 function edgeTable(edge: EdgeFigures | undefined): Table {

@@ -28,6 +28,7 @@ export interface ServiceUnderTest {
   readonly pid: number;
   readonly host: string;
   readonly port: number;
+  readonly metricsUrl: string;
   /** The CA of its certificate, PEM, where it speaks TLS. */
   readonly ca?: string;
   /** Four caveats: scope, tenant, purpose, expires. */
@@ -47,13 +48,14 @@ export interface StartOptions {
   readonly log?: { readonly instance: Instance; readonly durability: Durability };
   /** Where its log lines go; left out, nowhere. */
   readonly linesPath?: string;
+  readonly env?: Readonly<Record<string, string>>;
   /** More flags for `serve`. */
   readonly flags?: readonly string[];
   /** The CA of the certificate that the flags name. */
   readonly ca?: string;
 }
 
-export async function startServiceUnderTest({ signal, compileCache, log, linesPath = devNull, flags = [], ca }: StartOptions): Promise<ServiceUnderTest> {
+export async function startServiceUnderTest({ signal, compileCache, log, linesPath = devNull, flags = [], env = {}, ca }: StartOptions): Promise<ServiceUnderTest> {
   const directory = mkdtempSync(join(tmpdir(), 'ron-kms-bench-'));
   const secret = randomBytes(SECRET_BYTES);
   const keysetPath = join(directory, 'keyset.json');
@@ -64,7 +66,7 @@ export async function startServiceUnderTest({ signal, compileCache, log, linesPa
   const child = spawn(LAUNCHER, [
     'serve', ...whereTheLogIs(log), '--bind-addr', '127.0.0.1:0', '--metrics-addr', '127.0.0.1:0', '--json',
     '--auth-keyset-path', keysetPath, '--security-sign-rate-limit-rps', '0', ...flags,
-  ], { cwd: directory, env: launcherEnvironment(compileCache), stdio: ['ignore', 'pipe', linesFd], signal });
+  ], { cwd: directory, env: { ...launcherEnvironment(compileCache), ...env }, stdio: ['ignore', 'pipe', linesFd], signal });
   closeSync(linesFd);
   // An abort is an error of the child too; whoever waits for the service hears of it by its end.
   child.on('error', () => undefined);
@@ -78,8 +80,9 @@ export async function startServiceUnderTest({ signal, compileCache, log, linesPa
   try {
     const line = await firstLine(child);
     const startedInMs = performance.now() - spawnedAt;
-    const url = new URL((JSON.parse(line) as { api_url: string }).api_url);
-    return { pid: child.pid ?? 0, host: url.hostname, port: Number(url.port), ...(ca !== undefined && { ca }), tokenFor: (tenant) => tokenOf(secret, tenant), startedInMs, stop, kill: () => end('SIGKILL') };
+    const { api_url: apiUrl, metrics_url: metricsUrl } = JSON.parse(line) as { api_url: string; metrics_url: string };
+    const url = new URL(apiUrl);
+    return { pid: child.pid ?? 0, host: url.hostname, port: Number(url.port), metricsUrl, ...(ca !== undefined && { ca }), tokenFor: (tenant) => tokenOf(secret, tenant), startedInMs, stop, kill: () => end('SIGKILL') };
   } catch (fault) {
     await stop();
     throw fault;

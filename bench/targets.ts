@@ -1,4 +1,5 @@
 import type { EdgeFigures } from './edge.ts';
+import type { HardwareFigures } from './hardware.ts';
 import type { LargeLog } from './large-log.ts';
 import type { LargeStore } from './large-store.ts';
 import type { Memory } from './memory.ts';
@@ -16,6 +17,7 @@ export interface Facts {
   readonly memory: Memory | undefined;
   readonly pressure: Pressure | undefined;
   readonly edge: EdgeFigures | undefined;
+  readonly hardware: HardwareFigures | undefined;
   readonly largeLog: LargeLog | undefined;
   readonly largeStore: LargeStore | undefined;
 }
@@ -82,6 +84,12 @@ const targets: readonly Target[] = [
   { what: 'pressure: p95 of a tenant beside a greedy one / alone', unit: '', figure: ({ pressure }) => pressure && pressure.besideP95 / pressure.aloneP95, bound: { below: 2 } },
   { what: 'edge: sign ed25519 @64 over TLS / in the clear', unit: '', figure: ({ edge }) => edge?.tlsOverPlain, bound: { atLeast: 0.55 } },
   { what: 'edge: p95 beside 2,000 slow connections / alone', unit: '', figure: ({ edge }) => edge && edge.besideSlowP95 / edge.aloneP95, bound: { below: 1.2 } },
+  ...[4, 16].flatMap((count): readonly Target[] => [
+    { what: `hardware: sign ed25519 @64 in SoftHSM2, ${count} sessions, disk / the module alone`, unit: '', figure: ({ hardware }) => hardware?.sessions.find((one) => one.count === count)?.ratio, bound: { atLeast: 0.5 } },
+    { what: `hardware: event loop lag meanwhile, ${count} sessions, p99`, unit: 'ms', figure: ({ hardware }) => hardware?.sessions.find((one) => one.count === count)?.lagP99Ms, bound: { below: 5 } },
+  ]),
+  { what: 'hardware: a start with a root key sealed by a TPM, over one with a key file', unit: 'ms', figure: ({ hardware }) => hardware && hardware.tpmStartMs - hardware.keyfileStartMs, bound: { below: 100 } },
+  { what: 'hardware: an unwrap by a key service, over its own time', unit: 'ms', figure: ({ hardware }) => hardware && hardware.cloudUnwrapMs - hardware.cloudAloneMs, bound: { below: 2 } },
   { what: 'edge: memory of a bomb, 10 MiB in 10 kB', unit: 'MiB', figure: ({ edge }) => edge?.bombMib, bound: { below: 2 } },
   { what: 'large log: start-up', unit: 'ms', figure: ({ largeLog }) => largeLog?.startedInMs, bound: { below: 2000 } },
   { what: 'large log: highest RSS / that of one with a tenth of it', unit: '', figure: ({ largeLog }) => largeLog && largeLog.rssMib / largeLog.smallRssMib, bound: { below: 1.1 } },

@@ -11,8 +11,8 @@ export interface Worker<Job, Result> {
 
 type Reply<Result> = { readonly result: Result } | { readonly fault: string };
 
-export function startWorker<Job extends object, Result>(file: string, execArgv: readonly string[], signal: AbortSignal): Worker<Job, Result> {
-  const child = fork(fileURLToPath(new URL(file, import.meta.url)), { execArgv: [...execArgv], signal, stdio: ['ignore', 'ignore', 'inherit', 'ipc'] });
+export function startWorker<Job extends object, Result>(file: string, execArgv: readonly string[], signal: AbortSignal, env: Readonly<Record<string, string>> = {}): Worker<Job, Result> {
+  const child = fork(fileURLToPath(new URL(file, import.meta.url)), { execArgv: [...execArgv], env: { ...process.env, ...env }, signal, stdio: ['ignore', 'ignore', 'inherit', 'ipc'] });
   const ended = new Promise<never>((_resolve, reject) => {
     child.once('exit', (code, killedBy) => reject(new Error(`${file} ended with ${killedBy ?? code}`)));
     child.once('error', reject);

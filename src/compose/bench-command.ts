@@ -24,6 +24,7 @@ const PRESSURE_PART = 'pressure';
 /** Long enough that what it does at first, until it knows that it is too much, is less than one in a hundred. */
 const PRESSURE_SECONDS = 10;
 const EDGE_PART = 'edge';
+const HARDWARE_PART = 'hardware';
 const EDGE_SLOW_SECONDS = 60;
 const MEMORY_PART = 'memory';
 
@@ -37,7 +38,7 @@ export function makeBenchCommand({ stopped }: BenchDeps): Command {
     summary: 'Measure throughput, latency, start-up and memory, as ratios',
     example: "bench --only 'sign ed25519' --rounds 1",
     options: {
-      seconds: { type: 'string' }, rounds: { type: 'string' }, only: { type: 'string' }, memory: { type: 'boolean' }, pressure: { type: 'boolean' }, edge: { type: 'boolean' }, 'large-log': { type: 'string' }, 'large-store': { type: 'string' },
+      seconds: { type: 'string' }, rounds: { type: 'string' }, only: { type: 'string' }, memory: { type: 'boolean' }, pressure: { type: 'boolean' }, edge: { type: 'boolean' }, hardware: { type: 'boolean' }, 'large-log': { type: 'string' }, 'large-store': { type: 'string' },
       quick: { type: 'boolean' }, check: { type: 'boolean' }, markdown: { type: 'string' }, json: { type: 'boolean' },
     },
     about: {
@@ -47,6 +48,7 @@ export function makeBenchCommand({ stopped }: BenchDeps): Command {
       memory: 'resident memory over a million signatures as well; --only memory is that alone',
       pressure: 'how it does under more than it can do, and one tenant beside another, as well; --only pressure is that alone',
       edge: 'TLS against plain, 2,000 slow connections for a minute, compressed bombs, as well; --only edge is that alone',
+      hardware: 'SoftHSM2, swtpm and a key service as well; --only hardware is that alone',
       'large-log': 'start-up, memory and the whole check of a log of so many entries as well: 10000000 takes 4 GB and some minutes',
       'large-store': 'start-up, signing and memory of a store of so many hybrid keys as well: 1000000 takes 5 GB and some minutes',
       quick: 'one round of short windows: whether it runs, not how fast',
@@ -68,6 +70,7 @@ export function makeBenchCommand({ stopped }: BenchDeps): Command {
         memoryStep: flags['memory'] === true || only === MEMORY_PART ? (isQuick ? QUICK.memoryStep : MEMORY_STEP) : undefined,
         pressureSeconds: flags['pressure'] === true || only === PRESSURE_PART ? (isQuick ? QUICK.pressureSeconds : PRESSURE_SECONDS) : undefined,
         edgeSeconds: flags['edge'] === true || only === EDGE_PART ? { window: positive(parsed, 'seconds', SECONDS_MAX) ?? (isQuick ? QUICK.seconds : SECONDS), slow: isQuick ? QUICK.edgeSlowSeconds : EDGE_SLOW_SECONDS } : undefined,
+        hardwareSeconds: flags['hardware'] === true || only === HARDWARE_PART ? positive(parsed, 'seconds', SECONDS_MAX) ?? (isQuick ? QUICK.seconds : SECONDS) : undefined,
         largeLog: positive(parsed, 'large-log', ENTRIES_MAX), largeStore: positive(parsed, 'large-store', KEYS_MAX), only, directory: io.cwd, signal: abort.signal,
         progress: (line) => io.err(`${line}\n`),
       }).catch((fault: unknown) => {

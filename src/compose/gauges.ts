@@ -4,6 +4,7 @@ import type { Condition } from '../http/operator-server.ts';
 import type { KeyStore } from '../ports/key-store.ts';
 import type { GuardedCustody } from '../service/custody-guard.ts';
 import type { LiveConfig } from './live-config.ts';
+import { watchLoopLag } from '../adapters/system/loop-lag.ts';
 import { verifyModes } from '../core/bundle/modes.ts';
 
 export interface GaugesDeps {
@@ -21,9 +22,11 @@ const TENANTS_NAMED = 1000;
 /** Numbers that are read off the service when somebody looks; what it counts as it goes is in `adapters/telemetry`. */
 export function makeGauges({ settings, live, store, custody, queueDepths, conditions }: GaugesDeps): Readonly<Record<string, NumberRow>> {
   const backend = settings['service.backend'];
+  const loopLag = watchLoopLag();
   return {
     queue_depth: { help: 'Operations in flight.', label: 'queue', read: queueDepths },
     kms_ready: { help: '1 where a condition of /readyz is met.', label: 'condition', read: () => Object.fromEntries(conditions().map(({ name, isMet }) => [name, Number(isMet)])) },
+    kms_event_loop_lag_seconds: { help: 'How late the event loop was since this was last asked, by quantile.', label: 'quantile', read: loopLag.take },
     kms_keys_total: { help: 'Keys there are, destroyed ones too.', labels: ['tenant', 'alg'], read: () => store.keyCounts().entries(TENANTS_NAMED) },
     kms_backend_sessions: { help: 'Calls that the backend that holds the keys is at, and whether it is lost.', labels: ['backend', 'state'], read: () => [[[backend, 'busy'], custody().busy()], [[backend, 'lost'], Number(!custody().isReady())]] },
     kms_backend_reconnects_total: { help: 'How often the backend came back.', isCounter: true, label: 'backend', read: () => ({ [backend]: custody().reconnects() }) },

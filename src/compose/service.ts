@@ -130,7 +130,7 @@ export async function startService({ config, reread, log: logLines, version, env
   const evidence = openEvidence({ live, signer, log, store, clock, random, telemetry });
   const policy = openPolicy({ live, clock, random, telemetry, tracing });
   const operations = createOperations({
-    custody: { custody, publicKeys: createPublicKeys(primitives), evidence }, store, audit: traced(tracing, 'audit', log, ['append']), telemetry, tracing,
+    custody: { custody, publicKeys: createPublicKeys(primitives), evidence, ...(backend.width !== undefined && { width: backend.width }) }, store, audit: traced(tracing, 'audit', log, ['append']), telemetry, tracing,
     ...(instance && { rootKeyMove: makeRootKeyMove({ rootKeys: instance.rootKeys, keys: backend.sealed, logKeys }) }),
     ...(backups && { backups }),
     log: { reader: log, head: () => backedUpHead(log), ...(anchoring && { anchoring }), keys: logKeys, integrity },

@@ -61,7 +61,7 @@ import { makeWrap } from './wrap.ts';
 
 /** What the world outside gives the services. */
 export interface World {
-  readonly custody: { readonly custody: GuardedCustody; readonly publicKeys: PublicKeys; readonly evidence: Pick<Evidence, 'forSigning'> };
+  readonly custody: { readonly custody: GuardedCustody; readonly publicKeys: PublicKeys; readonly evidence: Pick<Evidence, 'forSigning'>; /** How many calls it takes at once, where it is not this process's threads that do them. */ readonly width?: number };
   readonly store: KeyStore;
   /** Left out where no root key is. */
   readonly rootKeyMove?: RootKeyMove;
@@ -113,10 +113,10 @@ const RECORD_SCANS_MAX = 16;
 export type Operations = ReturnType<typeof createOperations>;
 
 /** The services, tied together: each operation with no more than it needs, every client's call through `perform`. */
-export function createOperations({ custody: { custody, publicKeys, evidence }, store, rootKeyMove, backups, audit, log, policy, settings, telemetry, tracing, system }: World, config: () => OperationsConfig) {
+export function createOperations({ custody: { custody, publicKeys, evidence, width: custodyWidth }, store, rootKeyMove, backups, audit, log, policy, settings, telemetry, tracing, system }: World, config: () => OperationsConfig) {
   const { clock, random, clockGuard } = system;
   const rates = createRateLimits({ clock, signPerSecond: () => config().signPerSecond });
-  const signing = createWorkQueue({ width: WORK_WIDTH, rushWidth: RUSH_WIDTH, max: () => config().inFlightMax.signing, full: { hint: 'security.max_inflight_sign was reached, and few may wait until the rush is over', queue: 'sign' }, clock });
+  const signing = createWorkQueue({ width: custodyWidth ?? WORK_WIDTH, rushWidth: custodyWidth ?? RUSH_WIDTH, max: () => config().inFlightMax.signing, full: { hint: 'security.max_inflight_sign was reached, and few may wait until the rush is over', queue: 'sign' }, clock });
   const verifying = createWorkQueue({ width: WORK_WIDTH, rushWidth: RUSH_WIDTH, max: () => config().inFlightMax.verifying, full: { hint: 'security.max_inflight_verify was reached, and few may wait until the rush is over', queue: 'verify' }, clock });
   const authorise = makeAuthorise({ store, rates });
   const decide = makeDecide(policy);

@@ -21,6 +21,8 @@ const codeOf = ({ status, body }: Answer): string => (status < 300 ? 'ok' : `${s
 const hintOf = ({ body }: Answer): string => (body['error'] as { hint?: string }).hint ?? '';
 const pathOf = (kid: string): string => kid.split('#')[0] ?? '';
 
+const classOf = async (service: Serving, kid: string): Promise<string> => (await call(service, 'GET', `/keys/${pathOf(kid)}`, undefined, OPERATOR)).body['versions'].at(-1).attestation_class;
+
 /** Each step goes on from the one before: one tenant on its way from sealed files to a TPM, to a token, and back to files. */
 describe.skipIf(!IS_HERE)('a tenant moves by rotation', { timeout: 60_000 }, () => {
   const root = mkdtempSync(join(tmpdir(), 'ron-kms-several-'));
@@ -65,7 +67,6 @@ describe.skipIf(!IS_HERE)('a tenant moves by rotation', { timeout: 60_000 }, () 
     }
     return codes;
   };
-  const classOf = async (service: Serving, kid: string): Promise<string> => (await call(service, 'GET', `/keys/${pathOf(kid)}`, undefined, OPERATOR)).body['versions'].at(-1).attestation_class;
   const reseal = async (to: string, ...more: readonly string[]) => {
     const { code, out, err } = await ronKms(['rekey', 'seal', '--to', to, '--config', join(root, 'kms.toml'), '--backends-tpm-device', tpm.device, '--backends-pkcs11-module-path', soft.modulePath, '--backends-pkcs11-slot-label', LABEL, '--backends-pkcs11-pin-env', 'KMS_PIN', ...more], { cwd: root, env: { ...environment, KMS_TEST_WORDS: 'otter lantern quartz meadow' } });
     if (code !== 0) throw new Error(err);

@@ -2,16 +2,17 @@ import type { FileInstance } from '../harness/file-service.ts';
 import type { Answer, Serving } from '../harness/service.ts';
 import type { SoftTpm } from '../harness/swtpm.ts';
 import { createHash } from 'node:crypto';
-import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, describe, expect, onTestFinished, test } from 'vitest';
 import { checkEvidence } from '../../client/src/log/evidence.ts';
 import { checkWholeLog } from '../../src/adapters/audit-check/check-log.ts';
 import { ronKms } from '../cli/ron-kms.ts';
+import { makeIssuer } from '../harness/certificates.ts';
 import { DIGEST, endInstances, initInstance, OPERATOR, readinessOf, untilReady } from '../harness/file-service.ts';
 import { eventually } from '../harness/poll.ts';
-import { call, createKey } from '../harness/service.ts';
+import { call, createKey, serve } from '../harness/service.ts';
 import { startSoftTpm, SWTPM, SWTPM_MISSING } from '../harness/swtpm.ts';
 
 if (SWTPM === undefined) console.warn(SWTPM_MISSING);
@@ -206,6 +207,25 @@ describe.skipIf(SWTPM === undefined)('service.backend = "tpm"', { timeout: 60_00
     const service = await start(['--security-attest-require', 'never']);
     const { kid } = await createKey(service, {}, OPERATOR);
     expect((await sign(service, kid, { attest: true })).body['attestation']).toBeUndefined();
+  });
+
+  test('macronode starts on it: evidence, an anchor, TLS and root keys of tokens from nowhere on disk', async () => {
+    const { root, soft, instance } = await newMachine();
+    const issuer = await makeIssuer(root, 'ca');
+    const { certPath, keyPath } = await issuer.issue('kms');
+    // Lent as systemd does it.
+    const credentials = join(root, 'credentials');
+    mkdirSync(credentials);
+    cpSync(join(root, 'keyset.json'), join(credentials, 'ron-kms.keyset'));
+    const flags = ['--config', join(root, 'kms.toml'), '--audit-dir', instance.auditDir, '--profile', 'macronode', '--service-backend', 'tpm', '--tls-cert-path', certPath, '--tls-key-path', keyPath];
+    const service = await serve(flags, { cwd: root, env: { CREDENTIALS_DIRECTORY: credentials } });
+    onTestFinished(async () => { await service.end('SIGKILL'); });
+    await untilReady(service);
+    expect((await readinessOf(service)).conditions['attestation_ready']).toBe(true);
+    expect(soft.tool('tpm2_getcap', 'handles-transient').trim()).toBe('');
+    await service.end('SIGTERM');
+    await expect(serve([...flags, '--service-backend', 'cloud', '--backends-file-seal', 'cloud', '--backends-cloud-provider', 'aws-kms', '--backends-cloud-key', 'k'], { cwd: root })).rejects.toThrow(/gives no evidence of where its keys are/);
+    await expect(serve([...flags, '--audit-anchor', 'none'], { cwd: root })).rejects.toThrow(/does not notice that the disk was rolled back: set it to \\"tpm\\"/);
   });
 
   test('an init that fails half way leaves nothing, on disk or in the TPM', async () => {
