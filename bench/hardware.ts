@@ -23,7 +23,7 @@ export interface HardwareFigures {
   readonly cloudUnwrapMs: number;
 }
 
-export interface SessionsFigures {
+interface SessionsFigures {
   readonly count: number;
   readonly rawPerSecond: number;
   readonly perSecond: number;
