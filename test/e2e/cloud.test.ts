@@ -127,6 +127,15 @@ for (const { name, isHere, start: startProvider } of providers) {
       expect(await checkWholeLog({ directory: instance.auditDir, vkeys: instance.vkeys, jobs: 0 })).toMatchObject({ ok: true, faults: [] });
     });
 
+    test('a key as long as fits opens again, and a longer one is refused, not given out as what nobody can open', async () => {
+      const service = await start();
+      const { kid } = await createKey(service, { alg: 'chacha20-poly1305', purpose: 'wrap' }, OPERATOR);
+      const long = Buffer.alloc(3500, 7).toString('base64');
+      const { body } = await call(service, 'POST', '/wrap', { kid, plaintext_key_b64: long }, OPERATOR);
+      expect((await unwrap(service, body['wrapped_b64'])).body['plaintext_key_b64']).toBe(long);
+      expect(codeOf(await call(service, 'POST', '/wrap', { kid, plaintext_key_b64: Buffer.alloc(4096, 7).toString('base64') }, OPERATOR))).toBe('400 Unsupported');
+    });
+
     test('a version that was destroyed opens nothing more, though the key there would', async () => {
       const service = await start();
       const { kid } = await createKey(service, { alg: 'aes-256-gcm', purpose: 'wrap' }, OPERATOR);

@@ -4,6 +4,7 @@ import type { FileCustody } from '../custody-file/custody.ts';
 import type { CloudKms } from '../cloud-kms/cloud-kms.ts';
 import type { Clock } from '../../ports/clock.ts';
 import { createCircuit } from '../../core/circuit.ts';
+import { isCiphertextLength } from '../../core/envelope/envelope.ts';
 import { KmsError } from '../../core/errors.ts';
 import { CloudFault, PLAINTEXT_BYTES_MAX } from '../cloud-kms/cloud-kms.ts';
 
@@ -63,8 +64,11 @@ export function createCloudCustody({ kms, file, clock, chance }: CloudCustodyDep
     },
     async sealAead(version, aead, nonce, aad, plaintext) {
       const sealed = await file.sealAead(version, aead, nonce, aad, plaintext);
-      if (sealed.length > PLAINTEXT_BYTES_MAX) throw new KmsError('Unsupported', { hint: `the key service elsewhere takes up to ${PLAINTEXT_BYTES_MAX} bytes, and with its tag this is more: wrap a shorter key` });
-      return asked(() => kms.encrypt(sealed, contextOf(version)));
+      if (sealed.length > PLAINTEXT_BYTES_MAX) throw tooLong();
+      const twice = await asked(() => kms.encrypt(sealed, contextOf(version)));
+      // It grew there: what no envelope can carry is not given out as one.
+      if (!isCiphertextLength(twice.length)) throw tooLong();
+      return twice;
     },
     async open(version, spec: KeySpec, envelope, aad) {
       if (spec.kind !== 'aead') return file.open(version, spec, envelope, aad);
@@ -76,6 +80,10 @@ export function createCloudCustody({ kms, file, clock, chance }: CloudCustodyDep
 }
 
 const NO_ANSWER = 'the key service elsewhere does not answer';
+
+function tooLong(): KmsError {
+  return new KmsError('Unsupported', { hint: 'with what the key service elsewhere adds to it this does not fit into an envelope: wrap a shorter key, 3,500 bytes at most' });
+}
 
 function unavailable(hint: string, retryAfterS: number, cause?: unknown): KmsError {
   return new KmsError('StoreUnavailable', { hint, retryAfterS, cause });

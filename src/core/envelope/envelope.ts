@@ -76,7 +76,8 @@ export function suits(envelope: Envelope, spec: KeySpec): boolean {
   return spec.kind === 'kem' && envelope.header.readUInt16BE(4) === spec.kem.kemId;
 }
 
-function isCiphertextLength(lengthBytes: number): boolean {
+/** With the tag. */
+export function isCiphertextLength(lengthBytes: number): boolean {
   return lengthBytes > AEAD_TAG_BYTES && lengthBytes <= PLAINTEXT_BYTES_MAX + AEAD_TAG_BYTES;
 }
 
