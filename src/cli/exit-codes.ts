@@ -9,4 +9,6 @@ export const EXIT = {
   invalid: 3,
   /** The service cannot be reached. */
   unreachable: 4,
+  /** A token, TPM or key service says no: somebody has to look, and trying again may lock it. */
+  device: 5,
 } as const;

@@ -25,6 +25,7 @@ export function describeFault(fault: unknown): DescribedFault {
   if (isClientFault(fault)) return describeClientFault(fault);
   const code = 'code' in fault ? String(fault.code) : '';
   if (fault instanceof UsageError || fault.name === 'ConfigError') return described('Usage', fault.message, EXIT.usage);
+  if (fault.name === 'DeviceRefused') return described('DeviceRefused', fault.message, EXIT.device);
   if (code === 'EADDRINUSE') return described('Usage', 'the address is in use: another service listens there; choose another with --bind-addr or --metrics-addr', EXIT.usage);
   return described('Failed', fault.message, EXIT.refused);
 }

@@ -1,5 +1,6 @@
 import type { TokenDevice } from '../adapters/custody-pkcs11/device.ts';
 import type { DeviceSources } from './device-sources.ts';
+import { DeviceRefused } from '../adapters/root-key/key-device.ts';
 import { openTokenDevice } from '../adapters/custody-pkcs11/device.ts';
 import { reasonOf } from '../core/reason.ts';
 import { REVEAL } from '../core/reveal.ts';
@@ -16,7 +17,8 @@ export async function openPkcs11({ settings, environment, terminal }: DeviceSour
   try {
     return await openTokenDevice({ modulePath, slotLabel, pin: pin.read(REVEAL).toString('utf8'), sessions: settings['backends.pkcs11.sessions'] }, environment);
   } catch (fault) {
-    throw new Error(`the token ${slotLabel} cannot be opened by ${modulePath}: ${reasonOf(fault)}`, { cause: fault });
+    const says = `the token ${slotLabel} cannot be opened by ${modulePath}: ${reasonOf(fault)}`;
+    throw says.includes('CKR_PIN') ? new DeviceRefused(says, { cause: fault }) : new Error(says, { cause: fault });
   } finally {
     pin.destroy();
   }

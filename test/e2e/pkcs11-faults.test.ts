@@ -112,7 +112,7 @@ describe.skipIf(SOFTHSM_MODULE === undefined)('init --backend pkcs11', { timeout
 
   test('a PIN that is locked keeps it from starting, and the doctor says who helps', async () => {
     faulty.be('pin-locked');
-    expect(await instance.startRefused()).toContain('CKR_PIN_LOCKED');
+    expect(await instance.startRefused()).toMatch(/ended with 5: .*CKR_PIN_LOCKED/);
     const { code, out } = await ronKms(['doctor', '--config', join(root, 'kms.toml'), '--offline', '--json'], { cwd: root, env: { ...soft.env, ...faulty.env, KMS_PIN: PIN } });
     expect(code).toBe(1);
     expect(findingOf(out, 'PKCS #11 token')).toMatchObject({ level: 'wrong', advice: expect.stringContaining('the security officer resets it') });

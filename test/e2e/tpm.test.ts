@@ -2,7 +2,7 @@ import type { FileInstance } from '../harness/file-service.ts';
 import type { Answer, Serving } from '../harness/service.ts';
 import type { SoftTpm } from '../harness/swtpm.ts';
 import { createHash } from 'node:crypto';
-import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, describe, expect, onTestFinished, test } from 'vitest';
@@ -106,7 +106,7 @@ describe.skipIf(SWTPM === undefined)('service.backend = "tpm"', { timeout: 60_00
   test('what keeps it from starting is said, with what to do: other PCRs, another TPM, none, a wrong PIN', async () => {
     const { soft, instance, start } = await newMachine(['--tpm-pin-env', 'TPM_PIN'], { TPM_PIN: 'otter-lantern' });
     await (await start()).end('SIGTERM');
-    expect(await instance.startRefused({ env: { TPM_PIN: 'wrong' } })).toContain('the PIN is wrong');
+    expect(await instance.startRefused({ env: { TPM_PIN: 'wrong' } })).toMatch(/ended with 5: .*the PIN is wrong/);
     expect(await instance.startRefused({ env: { TPM_PIN: '' } })).toContain('backends.tpm.pin_env');
     soft.extendPcr(7);
     expect(await instance.startRefused()).toMatch(/the PCRs of the TPM are not those that were sealed to: .*restore from a backup/);
@@ -207,6 +207,31 @@ describe.skipIf(SWTPM === undefined)('service.backend = "tpm"', { timeout: 60_00
     const service = await start(['--security-attest-require', 'never']);
     const { kid } = await createKey(service, {}, OPERATOR);
     expect((await sign(service, kid, { attest: true })).body['attestation']).toBeUndefined();
+  });
+
+  test('a board that broke: a backup under a passphrase goes under another TPM, with a new log, and everything opens', async () => {
+    const { root, instance } = await newMachine();
+    const backups = join(root, 'backups');
+    mkdirSync(backups);
+    const backupFlags = ['--backup-dir', backups, '--backup-passphrase-env', 'BACKUP_WORDS'];
+    let service = await instance.start({ flags: backupFlags, env: { BACKUP_WORDS: 'meadow lantern quartz otter' } });
+    await untilReady(service);
+    const { kid } = await createKey(service, {}, OPERATOR);
+    expect(codeOf(await call(service, 'POST', '/admin/backup', {}, OPERATOR))).toBe('ok');
+    const file = await eventually('the backup is written', 10_000, () => readdirSync(backups).find((name) => name.endsWith('.kmsbackup')));
+    await service.end('SIGTERM');
+
+    const other = await startSoftTpm();
+    onTestFinished(() => other.drop());
+    // A disk that is new, too.
+    for (const name of ['audit', 'sealed']) rmSync(join(root, name), { recursive: true });
+    const flags = ['--config', join(root, 'kms.toml'), '--backends-tpm-device', other.device, ...backupFlags];
+    const restored = await ronKms(['restore', join(backups, file), ...flags, '--accept-rollback', '--json'], { cwd: root, env: { BACKUP_WORDS: 'meadow lantern quartz otter' } });
+    expect([restored.code, restored.err]).toEqual([0, ""]);
+    service = await instance.start({ flags: ['--backends-tpm-device', other.device] });
+    await untilReady(service);
+    expect(codeOf(await sign(service, kid, { attest: true }))).toBe('ok');
+    await service.end('SIGTERM');
   });
 
   test('macronode starts on it: evidence, an anchor, TLS and root keys of tokens from nowhere on disk', async () => {

@@ -26,7 +26,8 @@ export function createCloudKeyDevice({ kms, waitMs, pause, nowMs, say }: CloudKe
         return await ask();
       } catch (fault) {
         if (!(fault instanceof CloudFault)) throw fault;
-        if (fault.kind === 'refused') throw new DeviceRefused(fault.message, { cause: fault });
+        // Nothing locks itself there: who starts it again may find that somebody has given the permission.
+        if (fault.kind === 'refused') throw fault;
         const nextMs = Math.max(pauseMs, 1000 * (fault.retryAfterS ?? 0));
         if (nowMs() + nextMs > endMs) throw new Error(`the root key lies under ${kms.name}, and that did not answer within ${Math.round(waitMs / 1000)} s: ${reasonOf(fault)}`, { cause: fault });
         say(`waiting for the key service that opens the root key: ${reasonOf(fault)}; again in ${nextMs / 1000} s\n`);
