@@ -11,6 +11,7 @@ import type { KeyStore } from '../ports/key-store.ts';
 import type { FileStore } from '../adapters/store-file/store.ts';
 import { createFileCustody } from '../adapters/custody-file/custody.ts';
 import { createPkcs11Custody, INSIDE_CLASS, WRAPPED_CLASS } from '../adapters/custody-pkcs11/custody.ts';
+import { createStandby } from '../adapters/custody-pkcs11/standby.ts';
 import { createInmemCustody } from '../adapters/custody-inmem/custody.ts';
 import { openFileStore } from '../adapters/store-file/store.ts';
 import { createInmemStore } from '../adapters/store-inmem/store.ts';
@@ -74,7 +75,7 @@ export async function openBackend({ settings, parts, rootKeys, loggedGeneration,
       sealed: { store, custody: { reseal: (row) => (rootKeys.epochs().includes(epochOf(row.blob)) ? file.reseal(row) : row.blob) } },
       outage: () => all.flatMap(({ outage }) => outage?.() ?? [])[0],
       async close() {
-        for (const { close } of all) close?.();
+        for (const { close } of all) await close?.();
       },
     };
   } catch (fault) {
@@ -97,7 +98,7 @@ interface Opening extends Pick<BackendDeps, 'settings' | 'parts' | 'environment'
 interface Opened extends NamedCustody {
   readonly width?: number;
   outage?(): string | undefined;
-  close?(): void;
+  close?(): Promise<void> | void;
 }
 
 const openers: Readonly<Record<Exclude<Settings['service.backend'], 'inmem'>, (opening: Opening) => Promise<Opened>>> = {
@@ -106,7 +107,14 @@ const openers: Readonly<Record<Exclude<Settings['service.backend'], 'inmem'>, (o
   async pkcs11({ settings, parts, devices, store, isNew }) {
     const token = await devices.token();
     await haveOwnKeys(token, store, isNew);
-    return { name: 'pkcs11', classes: [INSIDE_CLASS, WRAPPED_CLASS], width: Math.max(TOKEN_WIDTH_MIN, CALLS_PER_SESSION * settings['backends.pkcs11.sessions']), custody: createPkcs11Custody({ ...parts, token, cacheKeysMax: settings['backends.file.cache_keys'] }) };
+    const standbyLabel = settings['service.allow_sign_fallback'] ? settings['backends.pkcs11.standby_slot_label'] : undefined;
+    const standby = standbyLabel === undefined ? undefined : await createStandby({ open: () => devices.openStandby(standbyLabel), verify: (publicBytes, message, signature) => parts.primitives.signatures.Ed25519.verify(publicBytes, message, NO_CONTEXT, signature) });
+    const custody = createPkcs11Custody({ ...parts, token, standby, cacheKeysMax: settings['backends.file.cache_keys'] });
+    return {
+      name: 'pkcs11', classes: [INSIDE_CLASS, WRAPPED_CLASS], width: Math.max(TOKEN_WIDTH_MIN, CALLS_PER_SESSION * settings['backends.pkcs11.sessions']), custody,
+      outage: () => (custody.isStandingIn() ? `the token ${settings['backends.pkcs11.slot_label']} is out: ${standbyLabel} signs and opens in its place, and nothing is made or sealed` : undefined),
+      close: async () => standby?.close(),
+    };
   },
   async cloud(opening) {
     const { settings, environment } = opening;
@@ -140,5 +148,6 @@ async function holdsVersions(store: KeyStore, classes: readonly string[]): Promi
   }
 }
 
+const NO_CONTEXT = Buffer.alloc(0);
 const EVERY_KEY = { tenant: undefined, purpose: undefined, alg: undefined, state: undefined, label: undefined, admits: () => true, limit: 1000 } as const;
 const AEADS = { chacha20poly1305: aeads['ChaCha20-Poly1305'], aes256gcm: aeads['AES-256-GCM'] } as const;

@@ -8,6 +8,8 @@ import { openTpm } from './tpm.ts';
 export interface Devices {
   tpm(): Tpm;
   token(): Promise<TokenDevice>;
+  /** The second token, with the same PIN; each call opens it anew, and who asks closes it. */
+  openStandby(slotLabel: string): Promise<TokenDevice>;
   close(): Promise<void>;
 }
 
@@ -17,6 +19,7 @@ export function createDevices(sources: DeviceSources): Devices {
   return {
     tpm: () => tpm ??= openTpm(sources),
     token: () => token ??= openPkcs11(sources),
+    openStandby: (slotLabel) => openPkcs11({ ...sources, settings: { ...sources.settings, 'backends.pkcs11.slot_label': slotLabel } }),
     async close() {
       await (await token?.catch(() => undefined))?.close();
     },

@@ -25,8 +25,8 @@ interface Rule {
 
 const rules: readonly Rule[] = [
   {
-    isWrong: (settings) => settings['service.allow_sign_fallback'],
-    say: () => 'service.allow_sign_fallback = true needs a second backend that holds the same keys, in the same class, and there is none: each class is of one backend. Set it to false',
+    isWrong: (settings) => settings['service.allow_sign_fallback'] !== (settings['backends.pkcs11.standby_slot_label'] !== undefined) || (settings['service.allow_sign_fallback'] && settings['service.backend'] !== 'pkcs11'),
+    say: () => 'service.allow_sign_fallback = true goes with service.backend = "pkcs11" and backends.pkcs11.standby_slot_label, a token that holds the same keys: no other two backends hold the same in the same class. Set all of them, or none',
   },
   {
     isWrong: (settings) => usesOf(settings, 'pkcs11').length > 0 && [settings['backends.pkcs11.module_path'], settings['backends.pkcs11.slot_label']].includes(undefined),

@@ -97,6 +97,7 @@ export const configKeys = {
   'backends.file.passphrase_fd': optional(integer(0, 1023), 'file descriptor with the passphrase, read once at start; or systemd lends it as ron-kms.passphrase'),
   'backends.pkcs11.module_path': optional(string, 'the vendor\'s PKCS #11 module, a shared library'),
   'backends.pkcs11.slot_label': optional(string, 'the label of the token that holds the keys'),
+  'backends.pkcs11.standby_slot_label': optional(string, 'a second token with the same keys, by its vendor\'s cloning, and the same PIN; with service.allow_sign_fallback it signs while the first is out'),
   'backends.pkcs11.pin_env': optional(variableName, 'name of the variable with the PIN of its user'),
   'backends.pkcs11.pin_path': optional(string, 'file with that PIN, mode 0600; without either it is asked for at a terminal'),
   'backends.pkcs11.sessions': row(integer(1, 256), 16, 'how many calls are at the token at once, each in a session of its own'),

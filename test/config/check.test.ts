@@ -52,7 +52,7 @@ describe('settings of the log that fit together', () => {
 
 describe('settings of the log that do not are refused in one line that says what to change', () => {
   test.each<[Given, RegExp]>([
-    [{ flags: { ...withLog, 'service-allow-sign-fallback': 'true' } }, /service\.allow_sign_fallback = true needs a second backend/],
+    [{ flags: { ...withLog, 'service-allow-sign-fallback': 'true' } }, /service\.allow_sign_fallback = true goes with service\.backend = "pkcs11"/],
     [{ flags: { 'service-backend': 'tpm' } }, /set backends\.file\.seal = "tpm"/],
     [{ flags: { 'service-backend': 'cloud', 'backends-file-seal': 'cloud' } }, /service\.backend = "cloud" needs backends\.cloud\.provider and backends\.cloud\.key/],
     [{ flags: { 'backends-file-seal': 'cloud', 'backends-cloud-provider': 'vault-transit', 'backends-cloud-key': 'k' } }, /needs backends\.cloud\.endpoint/],

@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process';
-import { existsSync, mkdirSync, mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -21,6 +21,11 @@ function isBindingHere(): boolean {
   }
 }
 
+/** The same but for its last digit. */
+function other(text: string): string {
+  return text.replace(/.$/, text.endsWith('0') ? '1' : '0');
+}
+
 /** A token of SoftHSM2 in a directory of its own. */
 export interface SoftToken {
   readonly modulePath: string;
@@ -31,6 +36,11 @@ export interface SoftToken {
   putBack(): void;
   /** Another token of the same label, without any key. */
   replaceByEmpty(): void;
+  /** A second token beside it, under another label, with all that is in the first as it is now. */
+  cloneAs(label: string): void;
+  /** Out and back, of one of them. */
+  removeOne(label: string): void;
+  putBackOne(label: string): void;
   /** Of all objects there are. */
   labels(): readonly string[];
   drop(): void;
@@ -40,6 +50,7 @@ export function makeSoftToken(): SoftToken {
   if (SOFTHSM_MODULE === undefined) throw new Error(SOFTHSM_MISSING);
   const root = mkdtempSync(join(tmpdir(), 'ron-kms-softhsm-'));
   const tokens = join(root, 'tokens');
+  const places = new Map<string, string>();
   const env = { SOFTHSM2_CONF: join(root, 'softhsm2.conf') };
   writeFileSync(env.SOFTHSM2_CONF, `directories.tokendir = ${tokens}\nobjectstore.backend = file\nlog.level = ERROR\n`);
   const init = (): void => {
@@ -55,6 +66,19 @@ export function makeSoftToken(): SoftToken {
       rmSync(tokens, { recursive: true });
       init();
     },
+    cloneAs(label) {
+      const [first = ''] = readdirSync(tokens);
+      const serial = first.replaceAll('-', '').slice(-16);
+      cpSync(join(tokens, first), join(tokens, other(first)), { recursive: true });
+      const path = join(tokens, other(first), 'token.object');
+      const bytes = readFileSync(path);
+      Buffer.from(label.padEnd(32)).copy(bytes, bytes.indexOf(LABEL.padEnd(32)));
+      Buffer.from(other(serial)).copy(bytes, bytes.indexOf(serial));
+      writeFileSync(path, bytes);
+      places.set(LABEL, first).set(label, other(first));
+    },
+    removeOne: (label) => renameSync(join(tokens, places.get(label) ?? ''), join(root, `${places.get(label)}-away`)),
+    putBackOne: (label) => renameSync(join(root, `${places.get(label)}-away`), join(tokens, places.get(label) ?? '')),
     labels: () => execFileSync('pkcs11-tool', ['--module', SOFTHSM_MODULE ?? '', '--token-label', LABEL, '--login', '--pin', PIN, '--list-objects'], { env: { ...process.env, ...env }, encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] })
       .split('\n').flatMap((line) => /^\s+label:\s+(.*)$/.exec(line)?.[1] ?? []),
     drop: () => rmSync(root, { recursive: true, force: true }),

@@ -3,17 +3,27 @@ import type { PublicPart, VersionRecord } from '../../core/key/record.ts';
 import type { Custody } from '../../ports/custody.ts';
 import type { PrivateParts, PrivatePartsDeps } from '../crypto/private-parts.ts';
 import type { TokenDevice } from './device.ts';
+import type { TokenCalls } from './protocol.ts';
+import type { Standby } from './standby.ts';
 import { specOfVersion } from '../../core/key/spec-of-version.ts';
 import { dhkemSharedSecret, hpkeOpen } from '../../core/envelope/hpke.ts';
 import { KmsError } from '../../core/errors.ts';
 import { newSeeds, privatePartsFrom, usesOf } from '../crypto/private-parts.ts';
 import { createUnsealedCache } from '../custody-file/unsealed-cache.ts';
+import { standingIn } from './standby.ts';
 import { makeDataKey, openSeeds, sealSeeds } from './wrapped-blob.ts';
 
 export interface Pkcs11CustodyDeps extends PrivatePartsDeps {
   readonly token: TokenDevice;
+  /** Signs and opens while the token is out, where `service.allow_sign_fallback` says so. */
+  readonly standby?: Standby | undefined;
   /** `backends.file.cache_keys`: of versions with a part that the token has no mechanism for. */
   readonly cacheKeysMax: number;
+}
+
+export interface Pkcs11Custody extends Custody {
+  /** The standby does the work of the token now. */
+  isStandingIn(): boolean;
 }
 
 /** Every private part lives and works inside the token; or one does, and the rest is sealed by a key inside. */
@@ -28,8 +38,13 @@ const SCHEME_INSIDE = 'Ed25519';
  * Ed25519, X25519 and AES-256-GCM keys are non-extractable objects of a PKCS #11 token, and used there. What it lacks (ML-DSA,
  * ML-KEM, X-Wing, ChaCha20-Poly1305) is sealed by a key of the token's and unsealed on use, into a bounded cache of this process.
  */
-export function createPkcs11Custody({ token, cacheKeysMax, ...deps }: Pkcs11CustodyDeps): Custody {
+export function createPkcs11Custody({ token, standby, cacheKeysMax, ...deps }: Pkcs11CustodyDeps): Pkcs11Custody {
   const { memory } = deps;
+  const { alone, orStandby, probe, isStandingIn } = standingIn(token, standby);
+  const opens: Pick<TokenCalls, 'decrypt' | 'derive'> = {
+    decrypt: (...args) => orStandby(() => token.decrypt(...args), ({ opens }) => opens.decrypt(...args)),
+    derive: (...args) => orStandby(() => token.derive(...args), ({ opens }) => opens.derive(...args)),
+  };
   const cache = createUnsealedCache({ keysMax: cacheKeysMax, bytesMax: UNSEALED_BYTES_MAX });
   const opening = new Map<string, Promise<PrivateParts>>();
   const erased = new WeakSet<Pick<VersionRecord, 'kid'>>();
@@ -40,7 +55,7 @@ export function createPkcs11Custody({ token, cacheKeysMax, ...deps }: Pkcs11Cust
 
   const unseal = async ({ kid, custodyBlob, sealedGeneration, publicParts }: VersionRecord, wrapped: KeySpec): Promise<PrivateParts> => {
     if (custodyBlob === undefined || sealedGeneration === undefined) throw unavailable('custody does not hold this version');
-    const seeds = await openSeeds(token, custodyBlob, kid, sealedGeneration);
+    const seeds = await openSeeds(opens, custodyBlob, kid, sealedGeneration);
     if (seeds === undefined) throw unavailable(DOES_NOT_OPEN);
     try {
       const parts = privatePartsFrom(wrapped, seeds, deps);
@@ -77,7 +92,7 @@ export function createPkcs11Custody({ token, cacheKeysMax, ...deps }: Pkcs11Cust
   };
 
   const signOne = async (version: VersionRecord, scheme: SignatureScheme, message: Buffer, context: Buffer): Promise<Buffer> => {
-    if (scheme.name === SCHEME_INSIDE) return bufferOf(await token.sign(version.kid, message));
+    if (scheme.name === SCHEME_INSIDE) return orStandby(async () => bufferOf(await token.sign(version.kid, message)), (by) => by.sign(version, message));
     const [signature] = await (await usesWrapped(version)).sign(version, [scheme], message, context);
     if (signature === undefined) throw new Error('a signature for each scheme');
     return signature;
@@ -86,9 +101,9 @@ export function createPkcs11Custody({ token, cacheKeysMax, ...deps }: Pkcs11Cust
   return {
     async generate(kid, spec) {
       const { isInside, wrapped } = splitOf(spec);
-      const inside = isInside ? await makeInside(token, kid, spec) : [];
+      const inside = isInside ? await alone(() => makeInside(token, kid, spec)) : [];
       if (wrapped === undefined) return { publicParts: inside, attestationClass: INSIDE_CLASS };
-      const dataKey = await makeDataKey(token, kid);
+      const dataKey = await alone(() => makeDataKey(token, kid));
       const seeds = newSeeds(wrapped, deps);
       const parts = privatePartsFrom(wrapped, seeds, deps);
       parts.destroy();
@@ -112,7 +127,7 @@ export function createPkcs11Custody({ token, cacheKeysMax, ...deps }: Pkcs11Cust
 
     async sealAead(version, aead, nonce, aad, plaintext) {
       requireHeld(version);
-      if (aead.name === AEAD_INSIDE) return bufferOf(await token.encrypt(version.kid, nonce, aad, plaintext));
+      if (aead.name === AEAD_INSIDE) return bufferOf(await alone(() => token.encrypt(version.kid, nonce, aad, plaintext)));
       return (await usesWrapped(version)).sealAead(version, aead, nonce, aad, plaintext);
     },
 
@@ -120,11 +135,11 @@ export function createPkcs11Custody({ token, cacheKeysMax, ...deps }: Pkcs11Cust
       requireHeld(version);
       const { header, enc, ciphertext, aead } = envelope;
       if (spec.kind === 'aead' && spec.aead.name === AEAD_INSIDE) {
-        const opened = await token.decrypt(version.kid, enc, Buffer.concat([header, aad]), ciphertext);
+        const opened = await opens.decrypt(version.kid, enc, Buffer.concat([header, aad]), ciphertext);
         return opened && bufferOf(opened);
       }
       if (spec.kind !== 'kem' || spec.kem.name !== KEM_INSIDE) return (await usesWrapped(version)).open(version, spec, envelope, aad);
-      const dh = await token.derive(version.kid, enc);
+      const dh = await opens.derive(version.kid, enc);
       const [part] = version.publicParts;
       if (dh === undefined || part === undefined) return undefined;
       const sharedSecret = dhkemSharedSecret(spec.kem, bufferOf(dh), enc, part.bytes);
@@ -137,10 +152,11 @@ export function createPkcs11Custody({ token, cacheKeysMax, ...deps }: Pkcs11Cust
     async erase(version) {
       erased.add(version);
       cache.drop(version.kid);
-      await token.destroy(version.kid);
+      await alone(() => token.destroy(version.kid));
     },
 
-    probe: token.probe,
+    probe,
+    isStandingIn,
   };
 }
 
