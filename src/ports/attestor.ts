@@ -18,6 +18,8 @@ export interface Attestor {
   readonly backend: 'tpm' | 'pkcs11';
   /** Under this name, which is used once. */
   makeKey(name: string): Promise<AttestationKey>;
+  /** For good, where the device keeps it; one that is gone is no error. */
+  dropKey?(key: AttestationKey): Promise<void>;
   /** What it says of itself, and of what it holds of this version; of its own keys when left out. */
   describe(version?: { readonly kid: string; readonly attestationClass: string }): Promise<EvidenceStatement['device']>;
   /** Over `message`, which no other use of the key can make it sign. */

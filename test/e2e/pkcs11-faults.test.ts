@@ -126,14 +126,27 @@ describe.skipIf(SOFTHSM_MODULE === undefined)('init --backend pkcs11', { timeout
 
   test('log keys that change are made in the token, and the ones before leave it once they sign no more', async () => {
     const service = await start();
-    expect(logKeysIn(soft)).toBe(1);
+    expect(logKeysIn(soft)).toBe(2);
     expect(codeOf(await call(service, 'POST', '/admin/log-keys', { compromised: true }, OPERATOR))).toBe('ok');
-    await eventually('the old one is gone', 15_000, () => logKeysIn(soft) === 1);
+    await eventually('the old ones are gone', 15_000, () => logKeysIn(soft) === 2);
     const { body } = await call(service, 'GET', '/audit/keys', undefined, OPERATOR);
     const keys = body['keys'] as { vkey: string; until_index?: number }[];
     expect(keys.filter(({ until_index: until }) => until === undefined)).toHaveLength(2);
     await service.end('SIGTERM');
     expect(await checkWholeLog({ directory: instance.auditDir, vkeys: keys.flatMap(({ vkey }) => parseVkey(vkey) ?? []), jobs: 0 })).toMatchObject({ ok: true, faults: [] });
+  });
+
+  test('a module that hangs keeps neither a change of log keys nor a stop waiting', async () => {
+    const service = await start();
+    faulty.be('hang');
+    const changed = await call(service, 'POST', '/admin/log-keys', {}, OPERATOR);
+    expect(codeOf(changed)).toMatch(/^503 (AuditUnavailable|StoreUnavailable)$/);
+    const startedMs = performance.now();
+    await service.end('SIGTERM');
+    expect(performance.now() - startedMs).toBeLessThan(20_000);
+    faulty.be('well');
+    const again = await start();
+    expect(codeOf(await sign(again, (await createKey(again, {}, OPERATOR))['kid']))).toBe('ok');
   });
 
   test('an old copy of the whole disk is refused: the token remembers', async () => {
@@ -157,7 +170,7 @@ describe.skipIf(SOFTHSM_MODULE === undefined)('init --backend pkcs11', { timeout
 });
 
 function logKeysIn(soft: SoftToken): number {
-  return soft.labels().filter((label) => label.startsWith('ron-kms log ')).length;
+  return soft.labels().filter((label) => /^ron-kms (log|attest) /.test(label)).length;
 }
 
 function findingOf(out: string, name: string): { readonly level: string; readonly says: string; readonly advice?: string } | undefined {

@@ -30,6 +30,7 @@ export function createTokenLogDevice(token: Token): LogDevice {
         const label = `ron-kms attest ${name}`;
         return { key: `ed25519:${Buffer.from(await token.makeEd25519(label)).toString('base64')}`, held: { label } };
       },
+      dropKey: ({ held }) => token.destroy(String(held['label'])),
       async describe(version) {
         const labels = version === undefined ? [SEAL_LABEL] : await labelsOf(version);
         const objects: Record<string, Readonly<Record<string, boolean>>> = {};

@@ -18,6 +18,8 @@ const PROCESS = fileURLToPath(new URL('token-process.ts', import.meta.url));
 const OPEN_MS = 10_000;
 /** Less than who asks for a probe waits for it (service/custody-guard.ts). */
 const PROBE_MS = 1500;
+/** For a call of one who does not probe; making a key takes the longest. */
+const PATIENCE_MS = 3000;
 const RESTART_FIRST_MS = 500;
 const RESTART_LONGEST_MS = 15_000;
 
@@ -131,7 +133,13 @@ export async function openTokenDevice(settings: TokenSettings, environment: Read
 
   const reviving = async (call: keyof TokenCalls, args: readonly unknown[]): Promise<never> => {
     if (child === undefined && !isClosed && (starting !== undefined || performance.now() >= mayStartAtMs)) await restart();
-    return send(call, args);
+    // Nobody probes for these, at a stop least of all: a module that hangs is given up here.
+    const timer = setTimeout(giveUp, PATIENCE_MS);
+    try {
+      return await send(call, args);
+    } finally {
+      clearTimeout(timer);
+    }
   };
 
   return {

@@ -59,6 +59,8 @@ export function createLogSigner(deps: SignerDeps, opened: LogKeysState): LogSign
   const dropElsewhere = async (before: LogKeysState, next: LogKeysState): Promise<void> => {
     const staying = new Set(elsewhereIn(next).map(({ label }) => label));
     for (const held of elsewhereIn(before)) if (!staying.has(held.label)) await deps.device?.logKeys?.destroy(held).catch(() => undefined);
+    const inUse = new Set(setsInUse(next).map(nameOf));
+    for (const set of setsInUse(before)) if (!inUse.has(nameOf(set)) && set.attestation !== undefined) await deps.device?.attestor.dropKey?.(set.attestation).catch(() => undefined);
   };
 
   const heldOf = (sets: readonly StoredSet[]): readonly HeldKey[] => sets.flatMap((set) => heldBySet.get(nameOf(set)) ?? []);
@@ -67,7 +69,9 @@ export function createLogSigner(deps: SignerDeps, opened: LogKeysState): LogSign
     const before = state.prepared?.set;
     // Made before the compromise, they may be known to whoever it was.
     if (before !== undefined && reason !== 'compromised') return { ...before, reason };
-    const { set, keys } = await makeSet({ position: state.sets.length, reason, nowMs, fromIndex: treeSize }, deps);
+    const { set, keys } = await makeSet({ position: state.sets.length, reason, nowMs, fromIndex: treeSize }, deps).catch((fault: unknown) => {
+      throw fault instanceof KmsError ? fault : new KmsError('AuditUnavailable', { hint: 'the device that is to hold or attest the new log keys does not answer', cause: fault });
+    });
     heldBySet.set(nameOf(set), keys);
     return set;
   };
@@ -163,7 +167,11 @@ export async function makeSet(
   }));
   const made_at = formatRfc3339(nowMs);
   const keys = made.map(({ kept }) => kept);
-  const attestation = device && await attestSet(device.attestor, name, { origin, made_at, tree_size: fromIndex, subject: { log_keys: keys.map(({ vkey }) => vkey) } });
+  const attestation = device && await attestSet(device.attestor, name, { origin, made_at, tree_size: fromIndex, subject: { log_keys: keys.map(({ vkey }) => vkey) } }).catch(async (fault: unknown) => {
+    // Nobody would know of it.
+    for (const { held } of keys) if (held !== undefined) await device.logKeys?.destroy(held).catch(() => undefined);
+    throw fault;
+  });
   return { set: { position, reason, made_at, from_index: fromIndex, keys, ...(attestation && { attestation }) }, keys: made.map(({ key }) => key) };
 }
 
