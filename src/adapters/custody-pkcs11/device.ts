@@ -134,12 +134,7 @@ export async function openTokenDevice(settings: TokenSettings, environment: Read
   const reviving = async (call: keyof TokenCalls, args: readonly unknown[]): Promise<never> => {
     if (child === undefined && !isClosed && (starting !== undefined || performance.now() >= mayStartAtMs)) await restart();
     // Nobody probes for these, at a stop least of all: a module that hangs is given up here.
-    const timer = setTimeout(giveUp, PATIENCE_MS);
-    try {
-      return await send(call, args);
-    } finally {
-      clearTimeout(timer);
-    }
+    return within(PATIENCE_MS, giveUp, () => send(call, args));
   };
 
   return {
@@ -149,14 +144,11 @@ export async function openTokenDevice(settings: TokenSettings, environment: Read
       if (isClosed) throw new BackendGone('closed');
       // Who asks has its own pauses.
       if (child === undefined) await restart();
-      const timer = setTimeout(giveUp, PROBE_MS);
       try {
-        await send('probe', []);
+        await within(PROBE_MS, giveUp, () => send('probe', []));
       } catch (fault) {
         giveUp();
         throw fault;
-      } finally {
-        clearTimeout(timer);
       }
     },
     async haveOwnKeys(mayCreate) {
@@ -173,6 +165,15 @@ export async function openTokenDevice(settings: TokenSettings, environment: Read
       await gone;
     },
   };
+}
+
+async function within<T>(limitMs: number, late: () => void, work: () => Promise<T>): Promise<T> {
+  const timer = setTimeout(late, limitMs);
+  try {
+    return await work();
+  } finally {
+    clearTimeout(timer);
+  }
 }
 
 const CALLS = ['probe', 'makeEd25519', 'makeX25519', 'makeAes256', 'sign', 'derive', 'encrypt', 'decrypt', 'destroy', 'haveOwnKeys', 'attributesOf', 'facts', 'readData', 'writeData'] as const satisfies readonly (keyof TokenCalls)[];
