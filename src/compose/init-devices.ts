@@ -9,6 +9,7 @@ import { removeTpmCounter } from '../adapters/tpm/nv.ts';
 import { UsageError } from '../cli/command.ts';
 import { flag } from '../cli/flags.ts';
 import { configKeys } from '../config/keys.ts';
+import { reasonOf } from '../core/reason.ts';
 
 /** Flags of `init`, each with the setting that it writes. */
 const FLAGS = {
@@ -39,6 +40,13 @@ export function deviceSettings(parsed: Parsed, used: ReadonlySet<DeviceSealName>
     if (value === undefined) throw new UsageError(`--${name} is ${kind.form}`);
     return [[path, typeof value === 'string' ? JSON.stringify(value) : Array.isArray(value) ? `[${value.join(', ')}]` : JSON.stringify((kind.show as (one: unknown) => unknown)(value))]];
   });
+}
+
+/** What is wrong with the settings that `init` would write, by its own flags too. */
+export function inFlags(fault: unknown): Error {
+  const says = reasonOf(fault);
+  const flags = names.filter((name) => says.includes(FLAGS[name])).map((name) => `--${name}`);
+  return flags.length === 0 && fault instanceof Error ? fault : new UsageError(`${says}: give ${flags.join(' and ')}`);
 }
 
 /** The TPM's counter, so that what is missing there shows itself now. What takes it back is given. */

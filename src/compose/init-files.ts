@@ -29,7 +29,7 @@ import { loadConfig } from '../config/load.ts';
 import { formatRfc3339 } from '../core/time.ts';
 import { createDevices } from './devices.ts';
 import { logDeviceOf } from './evidence.ts';
-import { makeCounter, stepsOf } from './init-devices.ts';
+import { inFlags, makeCounter, stepsOf } from './init-devices.ts';
 import { deviceSealOf, openSealDevice } from './seal-device.ts';
 import { mintDemoToken } from './demo-token.ts';
 import { INSTANCE_FILES } from './open-instance.ts';
@@ -56,7 +56,11 @@ export async function makeInstance(plan: InitPlan, passphrase: Secret | undefine
   const instanceId = random.uuidv7();
   const toml = settingsText(plan, instanceId);
   const config = loadConfig({ file: { path: plan.configPath, text: toml }, environment: {}, flags: {} });
-  checkConfig(config);
+  try {
+    checkConfig(config);
+  } catch (fault) {
+    throw inFlags(fault);
+  }
   const { settings } = config;
   const devices = createDevices({ ...sources, settings });
 
