@@ -1,0 +1,34 @@
+import { execFileSync, spawnSync } from 'node:child_process';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { afterAll, describe, expect, test } from 'vitest';
+
+const MODEL = fileURLToPath(new URL('../../models/sign-rotate-audit.pml', import.meta.url));
+const IS_HERE = ['spin', 'cc'].every((program) => spawnSync('which', [program]).status === 0);
+if (!IS_HERE) console.warn('SKIPPED: the model of sign, rotate, audit and checkpoint. It needs spin and a C compiler (apt-get install spin gcc libc6-dev)');
+
+const root = mkdtempSync(join(tmpdir(), 'ron-kms-model-'));
+afterAll(() => rmSync(root, { recursive: true, force: true }));
+
+/** Every order of steps; how many states there are, and what is violated. */
+function check(...bounds: readonly string[]): { readonly states: number; readonly violated: string | undefined } {
+  execFileSync('spin', [...bounds.map((bound) => `-D${bound}`), '-a', MODEL], { cwd: root, stdio: 'pipe' });
+  execFileSync('cc', ['-O1', '-w', '-DSAFETY', '-o', 'pan', 'pan.c'], { cwd: root, stdio: 'pipe' });
+  const out = execFileSync('./pan', ['-m200000', '-E', '-w24'], { cwd: root, encoding: 'utf8', stdio: 'pipe', maxBuffer: 1 << 24 });
+  if (out.includes('search not completed') && !out.includes('assertion violated')) throw new Error(out);
+  return { states: Number(/([\d.e+]+) states, stored/.exec(out)?.[1] ?? 0), violated: /assertion violated (.*) \(at depth/.exec(out)?.[1] };
+}
+
+describe.skipIf(!IS_HERE)('sign, rotate, audit and checkpoint, with a crash anywhere', { timeout: 120_000 }, () => {
+  test.each([['two rotations beside a signature', 'SIGNS=1', 'ROTATES=2'], ['two signatures beside a rotation', 'SIGNS=2', 'ROTATES=1']])('%s: nothing that was answered is lost, no version goes back, the log is whole', (_name, ...bounds) => {
+    const { states, violated } = check('PLANT=0', 'CRASHES=1', ...bounds);
+    expect(violated).toBeUndefined();
+    expect(states).toBeGreaterThan(1_000_000);
+  });
+
+  test.each([['an answer that does not wait for its entry', 1], ['a commit that does not wait for its intent', 2], ['a checkpoint over what is not flushed', 3]])('finds %s', (_name, plant) => {
+    expect(check(`PLANT=${plant}`, 'CRASHES=1', 'SIGNS=1', 'ROTATES=1').violated).toBeDefined();
+  });
+});
