@@ -16,7 +16,7 @@ afterAll(() => rmSync(root, { recursive: true, force: true }));
 function check(...bounds: readonly string[]): { readonly states: number; readonly violated: string | undefined } {
   execFileSync('spin', [...bounds.map((bound) => `-D${bound}`), '-a', MODEL], { cwd: root, stdio: 'pipe' });
   execFileSync('cc', ['-O1', '-w', '-DSAFETY', '-o', 'pan', 'pan.c'], { cwd: root, stdio: 'pipe' });
-  const out = execFileSync('./pan', ['-m200000', '-E', '-w24'], { cwd: root, encoding: 'utf8', stdio: 'pipe', maxBuffer: 1 << 24 });
+  const out = execFileSync(join(root, 'pan'), ['-m200000', '-E', '-w24'], { cwd: root, encoding: 'utf8', stdio: 'pipe', maxBuffer: 1 << 24 });
   if (out.includes('search not completed') && !out.includes('assertion violated')) throw new Error(out);
   return { states: Number(/([\d.e+]+) states, stored/.exec(out)?.[1] ?? 0), violated: /assertion violated (.*) \(at depth/.exec(out)?.[1] };
 }
