@@ -5,7 +5,9 @@ import { existsSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
-export const SWTPM = ['/usr/bin/swtpm', '/usr/local/bin/swtpm'].find((path) => existsSync(path));
+const TOOL = 'tpm2_getcap';
+/** The program, where tpm2-tools are there as well: they do what the owner of a TPM can. */
+export const SWTPM = ['/usr/bin', '/usr/local/bin'].find((folder) => existsSync(join(folder, 'swtpm')) && existsSync(join(folder, TOOL))) && 'swtpm';
 export const SWTPM_MISSING = 'SKIPPED: what a TPM holds. It needs swtpm and tpm2-tools (apt-get install swtpm tpm2-tools)';
 
 /** A TPM of its own, in a process of its own. */

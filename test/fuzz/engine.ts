@@ -1,0 +1,210 @@
+import { Session } from 'node:inspector/promises';
+import { fileURLToPath } from 'node:url';
+
+/** Something that reads bytes from outside. */
+export interface FuzzTarget {
+  readonly name: string;
+  /** What is right, and nearly: where the search begins. */
+  readonly seeds: readonly Buffer[];
+  /** Words that it may look for. */
+  readonly words?: readonly string[];
+  /** Throws where a promise is broken: a fault of another kind than its own, two spellings for one thing. */
+  run(input: Buffer): unknown;
+}
+
+export interface FuzzResult {
+  readonly runs: number;
+  /** Of our code that was gone through. */
+  readonly characters: number;
+  /** Inputs that each went where none had gone. */
+  readonly corpus: readonly Buffer[];
+  readonly failure?: { readonly input: Buffer; readonly fault: unknown };
+}
+
+export interface FuzzOptions {
+  readonly ms: number;
+  /** The same one gives the same inputs as long as the code is the same. */
+  readonly seed: number;
+  /** Found before. */
+  readonly corpus?: readonly Buffer[];
+}
+
+const INPUT_BYTES_MAX = 16 * 1024;
+/** Looking at what was covered costs more than most runs. */
+const RUNS_PER_LOOK = 16;
+const EDITS_MAX = 6;
+const OURS = /\/(src|client\/src)\/[^?]*\.ts$|\/test\/fuzz\/(planted|targets)\.ts$/;
+const NUMBERS = [0, 1, 0x7f, 0x80, 0xff] as const;
+
+/** Changes inputs, keeps those that reach code which none had reached, and changes these again: until the time is over, or a promise is broken. */
+export async function fuzz(target: FuzzTarget, { ms, seed, corpus: before = [] }: FuzzOptions): Promise<FuzzResult> {
+  const random = createRandom(seed);
+  const coverage = await watchCoverage();
+  const corpus: Buffer[] = [];
+  let runs = 0;
+  let failure: FuzzResult['failure'];
+
+  const runOne = async (input: Buffer): Promise<void> => {
+    runs++;
+    try {
+      // It may change what it is given.
+      await target.run(Buffer.from(input));
+    } catch (fault) {
+      failure ??= { input, fault };
+    }
+  };
+
+  try {
+    for (const input of [...target.seeds, ...before]) {
+      await runOne(input);
+      if (await coverage.addsToKept()) corpus.push(input);
+      if (failure !== undefined) return { runs, characters: coverage.characters(), corpus, failure };
+    }
+    if (corpus.length === 0) corpus.push(Buffer.alloc(0));
+    const endsAt = performance.now() + ms;
+    while (performance.now() < endsAt && failure === undefined) {
+      const some = Array.from({ length: RUNS_PER_LOOK }, () => mutate(corpus, target.words ?? [], random));
+      for (const input of some) await runOne(input);
+      if (!await coverage.isNew()) continue;
+      // One of them, or several: each is asked again, alone.
+      for (const input of some) {
+        await runOne(input);
+        if (await coverage.addsToKept()) corpus.push(input);
+      }
+    }
+    return { runs, characters: coverage.characters(), corpus, ...(failure && { failure }) };
+  } finally {
+    await coverage.end();
+  }
+}
+
+interface Coverage {
+  /** Whether code was gone through since the last look that never was before. */
+  isNew(): Promise<boolean>;
+  /** The same, against what inputs that were kept have reached. */
+  addsToKept(): Promise<boolean>;
+  characters(): number;
+  end(): Promise<void>;
+}
+
+/** Of each function, by where it stands, the characters that were gone through. */
+type Covered = Map<string, Uint8Array>;
+
+function addTo(all: Covered, some: Covered): boolean {
+  let isMore = false;
+  for (const [at, characters] of some) {
+    const before = all.get(at);
+    if (before === undefined) {
+      all.set(at, Uint8Array.from(characters));
+      isMore = true;
+      continue;
+    }
+    for (const [i, one] of characters.entries()) {
+      if (one === 0 || before[i] === 1) continue;
+      before[i] = 1;
+      isMore = true;
+    }
+  }
+  return isMore;
+}
+
+/** By V8's own counters of blocks. */
+async function watchCoverage(): Promise<Coverage> {
+  const session = new Session();
+  session.connect();
+  await session.post('Profiler.enable');
+  await session.post('Profiler.startPreciseCoverage', { callCount: true, detailed: true });
+  const seen: Covered = new Map();
+  const kept: Covered = new Map();
+
+  const look = async (): Promise<Covered> => {
+    const { result } = await session.post('Profiler.takePreciseCoverage');
+    const covered: Covered = new Map();
+    for (const { scriptId, functions } of result.filter(({ url }) => url.startsWith('file:') && OURS.test(fileURLToPath(url)))) {
+      for (const { ranges } of functions) {
+        const [whole] = ranges;
+        if (whole === undefined || whole.count === 0) continue;
+        const characters = new Uint8Array(whole.endOffset - whole.startOffset);
+        // Ranges stand inside one another; of what ran as often as what is around it none is told.
+        for (const { startOffset, endOffset, count } of ranges) characters.fill(count > 0 ? 1 : 0, startOffset - whole.startOffset, endOffset - whole.startOffset);
+        covered.set(`${scriptId}:${whole.startOffset}`, characters);
+      }
+    }
+    return covered;
+  };
+
+  return {
+    async isNew() {
+      return addTo(seen, await look());
+    },
+    async addsToKept() {
+      const covered = await look();
+      addTo(seen, covered);
+      return addTo(kept, covered);
+    },
+    characters: () => [...seen.values()].reduce((sum, characters) => sum + characters.reduce((all, one) => all + one, 0), 0),
+    async end() {
+      await session.post('Profiler.stopPreciseCoverage');
+      session.disconnect();
+    },
+  };
+}
+
+interface Random {
+  below(limit: number): number;
+  oneOf<T>(values: readonly T[]): T;
+}
+
+/** xorshift32: the same numbers for the same seed, on every machine. */
+function createRandom(seed: number): Random {
+  let state = seed | 1;
+  const below = (limit: number): number => {
+    state ^= state << 13;
+    state ^= state >>> 17;
+    state ^= state << 5;
+    return (state >>> 0) % limit;
+  };
+  return { below, oneOf: (values) => values[below(values.length)] as never };
+}
+
+type Edit = (input: Buffer, random: Random, corpus: readonly Buffer[], words: readonly string[]) => Buffer;
+
+const edits: readonly Edit[] = [
+  (input, { below }) => set(input, below, (byte) => byte ^ (1 << below(8))),
+  (input, { below }) => set(input, below, () => below(256)),
+  (input, random) => set(input, random.below, () => random.oneOf(NUMBERS)),
+  (input, { below }) => set(input, below, (byte) => byte + below(17) - 8),
+  (input, { below }) => {
+    const [at, length] = [below(input.length + 1), 1 + below(8)];
+    return Buffer.concat([input.subarray(0, at), input.subarray(at + length)]);
+  },
+  (input, { below }) => insert(input, below, Buffer.from(Array.from({ length: 1 + below(8) }, () => below(256)))),
+  (input, { below }) => {
+    const from = below(input.length + 1);
+    return insert(input, below, input.subarray(from, from + 1 + below(32)));
+  },
+  (input, { below, oneOf }, corpus) => {
+    const other = oneOf(corpus);
+    return Buffer.concat([input.subarray(0, below(input.length + 1)), other.subarray(below(other.length + 1))]);
+  },
+  (input, { below, oneOf }, _corpus, words) => (words.length === 0 ? input : insert(input, below, Buffer.from(oneOf(words)))),
+];
+
+function set(input: Buffer, below: Random['below'], change: (byte: number) => number): Buffer {
+  if (input.length === 0) return input;
+  const changed = Buffer.from(input);
+  const at = below(changed.length);
+  changed[at] = change(changed[at] ?? 0);
+  return changed;
+}
+
+function insert(input: Buffer, below: Random['below'], what: Uint8Array): Buffer {
+  const at = below(input.length + 1);
+  return Buffer.concat([input.subarray(0, at), what, input.subarray(at)]);
+}
+
+function mutate(corpus: readonly Buffer[], words: readonly string[], random: Random): Buffer {
+  let input = random.oneOf(corpus);
+  for (let left = 1 + random.below(EDITS_MAX); left > 0; left--) input = random.oneOf(edits)(input, random, corpus, words);
+  return input.subarray(0, INPUT_BYTES_MAX);
+}

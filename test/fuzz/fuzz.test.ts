@@ -1,0 +1,16 @@
+import { execFileSync, spawnSync } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
+import { expect, test } from 'vitest';
+
+const at = (name: string): string => fileURLToPath(new URL(name, import.meta.url));
+
+test('the search finds what is planted: four bytes that nothing tells of, a length that is believed, two spellings', { timeout: 90_000 }, () => {
+  expect(JSON.parse(execFileSync(process.execPath, [at('planted-process.ts')], { encoding: 'utf8' }))).toEqual({
+    magic: 'planted: the magic was found', length: expect.stringContaining('out of range'), spelling: 'planted: two spellings',
+  });
+});
+
+test('a short search through every parser, from what was found before, breaks no promise', { timeout: 120_000 }, () => {
+  const { stdout, status } = spawnSync(process.execPath, [at('run.ts'), '--seconds', '15', '--seed', '1'], { encoding: 'utf8' });
+  expect([status, stdout]).toEqual([0, expect.stringMatching(/\n(\d\d) passed, 0 failed\n$/)]);
+});
