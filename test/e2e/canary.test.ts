@@ -1,4 +1,3 @@
-import type { Primitives } from '../../src/adapters/crypto/public-keys.ts';
 import { inspect } from 'node:util';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { algNames } from '../../src/core/algorithm/table.ts';
@@ -7,27 +6,12 @@ import { deriveMacaroonKey } from '../../src/core/macaroon/chain.ts';
 import { disguisesOf, findAny } from '../harness/disguises.ts';
 import { call, ROOT_SECRET, tokenOf } from '../harness/service.ts';
 import { entriesFrom } from '../harness/entries.ts';
+import { recordingSeeds } from '../harness/recorded-seeds.ts';
 import { startWired } from '../harness/wired.ts';
 import type { Wired } from '../harness/wired.ts';
 
 /** Copies of every private seed that custody made, taken on the way into the primitives. */
 const seeds: Buffer[] = [];
-
-function recording({ signatures, kems }: Primitives): Primitives {
-  return {
-    signatures: mapValues(signatures, (primitive) => ({ ...primitive, signerFromSeed: (seed: Buffer) => primitive.signerFromSeed(remember(seed)) })),
-    kems: mapValues(kems, (primitive) => ({ ...primitive, fromSeed: (seed: Buffer) => primitive.fromSeed(remember(seed)) })),
-  };
-}
-
-function remember(seed: Buffer): Buffer {
-  seeds.push(Buffer.from(seed));
-  return seed;
-}
-
-function mapValues<K extends string, V>(record: Readonly<Record<K, V>>, change: (value: V) => V): Record<K, V> {
-  return Object.fromEntries(Object.entries<V>(record).map(([key, value]) => [key, change(value)])) as Record<K, V>;
-}
 
 describe('known secret bytes show up nowhere', () => {
   let wired: Wired;
@@ -41,7 +25,7 @@ describe('known secret bytes show up nowhere', () => {
   };
 
   beforeAll(async () => {
-    wired = await startWired({ watch: recording });
+    wired = await startWired({ watch: (primitives) => recordingSeeds(primitives, seeds) });
     for (const alg of algNames) {
       const { kid } = await say('POST', '/keys', { tenant: 'core', purpose: 'canary', alg });
       const { sigs } = await say('POST', '/sign', { kid, payload_b64: 'AAAA' });

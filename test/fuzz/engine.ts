@@ -8,8 +8,14 @@ export interface FuzzTarget {
   readonly seeds: readonly Buffer[];
   /** Words that it may look for. */
   readonly words?: readonly string[];
+  /** Changes that keep the shape of what it reads; most of all, where there are any. */
+  readonly edits?: readonly Edit[];
+  /** How many turns of the time it gets, where others get one. */
+  readonly share?: number;
   /** Throws where a promise is broken: a fault of another kind than its own, two spellings for one thing. */
   run(input: Buffer): unknown;
+  /** Lets go of what it has open; the next run opens it anew. */
+  end?(): Promise<void>;
 }
 
 export interface FuzzResult {
@@ -33,12 +39,15 @@ const INPUT_BYTES_MAX = 16 * 1024;
 /** Looking at what was covered costs more than most runs. */
 const RUNS_PER_LOOK = 16;
 const EDITS_MAX = 6;
+const SHAPED_EDITS_MAX = 3;
+const LATEST = 12;
 const OURS = /\/(src|client\/src)\/[^?]*\.ts$|\/test\/fuzz\/(planted|targets)\.ts$/;
 const NUMBERS = [0, 1, 0x7f, 0x80, 0xff] as const;
 
 /** Changes inputs, keeps those that reach code which none had reached, and changes these again: until the time is over, or a promise is broken. */
 export async function fuzz(target: FuzzTarget, { ms, seed, corpus: before = [] }: FuzzOptions): Promise<FuzzResult> {
   const random = createRandom(seed);
+  const endsAt = performance.now() + ms;
   const coverage = await watchCoverage();
   const corpus: Buffer[] = [];
   let runs = 0;
@@ -61,9 +70,8 @@ export async function fuzz(target: FuzzTarget, { ms, seed, corpus: before = [] }
       if (failure !== undefined) return { runs, characters: coverage.characters(), corpus, failure };
     }
     if (corpus.length === 0) corpus.push(Buffer.alloc(0));
-    const endsAt = performance.now() + ms;
     while (performance.now() < endsAt && failure === undefined) {
-      const some = Array.from({ length: RUNS_PER_LOOK }, () => mutate(corpus, target.words ?? [], random));
+      const some = Array.from({ length: RUNS_PER_LOOK }, () => mutate(corpus, target, random));
       for (const input of some) await runOne(input);
       if (!await coverage.isNew()) continue;
       // One of them, or several: each is asked again, alone.
@@ -75,6 +83,25 @@ export async function fuzz(target: FuzzTarget, { ms, seed, corpus: before = [] }
     return { runs, characters: coverage.characters(), corpus, ...(failure && { failure }) };
   } finally {
     await coverage.end();
+    await target.end?.();
+  }
+}
+
+/** Those of the inputs that reach what neither the seeds nor any shorter one reaches. */
+export async function minimise(target: FuzzTarget, inputs: readonly Buffer[]): Promise<readonly Buffer[]> {
+  const coverage = await watchCoverage();
+  const kept: Buffer[] = [];
+  try {
+    for (const input of target.seeds) await target.run(Buffer.from(input));
+    await coverage.addsToKept();
+    for (const input of inputs.toSorted((a, b) => a.length - b.length || Buffer.compare(a, b))) {
+      await target.run(Buffer.from(input));
+      if (await coverage.addsToKept()) kept.push(input);
+    }
+    return kept;
+  } finally {
+    await coverage.end();
+    await target.end?.();
   }
 }
 
@@ -99,8 +126,9 @@ function addTo(all: Covered, some: Covered): boolean {
       isMore = true;
       continue;
     }
-    for (const [i, one] of characters.entries()) {
-      if (one === 0 || before[i] === 1) continue;
+    // By hand, as this is gone through for each character of all that ran.
+    for (let i = 0; i < characters.length; i++) {
+      if (characters[i] === 0 || before[i] === 1) continue;
       before[i] = 1;
       isMore = true;
     }
@@ -150,7 +178,7 @@ async function watchCoverage(): Promise<Coverage> {
   };
 }
 
-interface Random {
+export interface Random {
   below(limit: number): number;
   oneOf<T>(values: readonly T[]): T;
 }
@@ -167,7 +195,7 @@ function createRandom(seed: number): Random {
   return { below, oneOf: (values) => values[below(values.length)] as never };
 }
 
-type Edit = (input: Buffer, random: Random, corpus: readonly Buffer[], words: readonly string[]) => Buffer;
+export type Edit = (input: Buffer, random: Random, corpus: readonly Buffer[], words: readonly string[]) => Buffer;
 
 const edits: readonly Edit[] = [
   (input, { below }) => set(input, below, (byte) => byte ^ (1 << below(8))),
@@ -203,8 +231,11 @@ function insert(input: Buffer, below: Random['below'], what: Uint8Array): Buffer
   return Buffer.concat([input.subarray(0, at), what, input.subarray(at)]);
 }
 
-function mutate(corpus: readonly Buffer[], words: readonly string[], random: Random): Buffer {
-  let input = random.oneOf(corpus);
-  for (let left = 1 + random.below(EDITS_MAX); left > 0; left--) input = random.oneOf(edits)(input, random, corpus, words);
+function mutate(corpus: readonly Buffer[], { words = [], edits: shaped = [] }: FuzzTarget, random: Random): Buffer {
+  // What was found last leads on more often than what has been changed many times.
+  let input = random.oneOf(random.below(2) === 0 ? corpus : corpus.slice(-LATEST));
+  const isShaped = shaped.length > 0 && random.below(4) > 0;
+  const some = isShaped ? shaped : edits;
+  for (let left = 1 + random.below(isShaped ? SHAPED_EDITS_MAX : EDITS_MAX); left > 0; left--) input = random.oneOf(some)(input, random, corpus, words);
   return input.subarray(0, INPUT_BYTES_MAX);
 }

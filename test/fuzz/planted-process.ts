@@ -4,7 +4,7 @@ import { planted } from './planted.ts';
 
 const found: Record<string, string | undefined> = {};
 for (const target of planted) {
-  const { failure } = await fuzz(target, { ms: 20_000, seed: 7 });
+  const { failure } = await fuzz(target, { ms: 90_000, seed: 7 });
   found[target.name] = failure?.fault instanceof Error ? failure.fault.message : undefined;
 }
 process.stdout.write(JSON.stringify(found));

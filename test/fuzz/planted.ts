@@ -1,5 +1,8 @@
 /** Parsers that are broken on purpose: whether the search finds it (test/fuzz/fuzz.test.ts). */
+import type { Primitives } from '../../src/adapters/crypto/public-keys.ts';
+import type { SignaturePrimitive } from '../../src/adapters/crypto/signatures.ts';
 import type { FuzzTarget } from './engine.ts';
+import { httpTarget } from './http-target.ts';
 
 /** Four bytes, one behind the other, and nothing says which: without looking at coverage one in four billion. */
 function magic(input: Buffer): void {
@@ -23,8 +26,35 @@ function spelling(input: Buffer): void {
   if (/^\d+$/.test(text) && String(Number(text)) !== text) throw new Error('planted: two spellings');
 }
 
+/** A service whose Ed25519 is this one; keys that sign what they are given hand it any message. */
+function serviceWith(name: string, sign: (seed: Buffer, message: Buffer, signature: Buffer) => Buffer): FuzzTarget {
+  const broken = (sound: SignaturePrimitive): SignaturePrimitive => ({
+    ...sound,
+    signerFromSeed(seed) {
+      const [kept, signer] = [Buffer.from(seed), sound.signerFromSeed(seed)];
+      return { ...signer, sign: async (message, context) => sign(kept, message, await signer.sign(message, context)) };
+    },
+  });
+  const watch = ({ signatures, kems }: Primitives): Primitives => ({ kems, signatures: { ...signatures, Ed25519: broken(signatures.Ed25519) } });
+  return { ...httpTarget(watch), name };
+}
+
+/** A fault that is nobody's refusal, for longer messages. */
+function fault(_seed: Buffer, message: Buffer, signature: Buffer): Buffer {
+  if (message.length < 16) return signature;
+  if (message.length < 200) return signature;
+  throw new TypeError('planted');
+}
+
+/** The private part where the signature is to stand. */
+function leak(seed: Buffer, message: Buffer, signature: Buffer): Buffer {
+  return message.length > 32 ? Buffer.concat([seed, seed]) : signature;
+}
+
 export const planted: readonly FuzzTarget[] = [
   { name: 'magic', seeds: [Buffer.from('....')], run: magic },
   { name: 'length', seeds: [Buffer.from([0, 2, 1, 1])], run: length },
   { name: 'spelling', seeds: [Buffer.from('12')], run: spelling },
+  serviceWith('fault', fault),
+  serviceWith('leak', leak),
 ];

@@ -26,6 +26,7 @@ import { mint } from '../../src/core/macaroon/chain.ts';
 import { decodeToken, encodeToken } from '../../src/core/macaroon/codec.ts';
 import { parseStrictJson } from '../../src/core/strict-json.ts';
 import { formatDuration, formatRfc3339, parseDuration, parseRfc3339 } from '../../src/core/time.ts';
+import { httpTarget } from './http-target.ts';
 
 type Fault = abstract new (...args: never[]) => Error;
 
@@ -195,4 +196,5 @@ export const targets: readonly FuzzTarget[] = [
       }
     },
   },
+  httpTarget(),
 ];

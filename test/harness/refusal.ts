@@ -6,7 +6,7 @@ export const CANARY = 'zq7canary';
 const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/;
 const TIME = /^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}\.\d{3}Z$/;
 /** A stack frame, a path of ours or of a dependency, or the words of a foreign fault. */
-const INSIDES = /\bat .+:\d+:\d+|node_modules|\/src\/|\.ts:\d+|FST_ERR|HPE_|ajv|SyntaxError|TypeError|Unexpected token/;
+const INSIDES = /\bat [^"]+:\d+:\d+|node_modules|\/src\/|\.ts:\d+|FST_ERR|HPE_|ajv|SyntaxError|TypeError|Unexpected token/;
 
 export interface RefusalSeen {
   readonly status: number;
