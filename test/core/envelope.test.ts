@@ -96,4 +96,28 @@ describe('an envelope', () => {
       expect(parsed(encodeEnvelope(header, enc, Buffer.alloc(ENVELOPE_BYTES_MAX)))).toBe('UnwrapFailed');
     }), { numRuns: 10 });
   });
+
+  test('suits no key that signs', () => {
+    const signing = algNames.flatMap((alg) => specsOf(alg)).filter(({ kind }) => kind === 'signature');
+    expect(signing.length).toBeGreaterThan(0);
+    fc.assert(fc.property(made, ({ bytes }) => {
+      for (const spec of signing) expect(suits(parseEnvelope(bytes), spec)).toBe(false);
+    }), { numRuns: 10 });
+  });
+
+  test('with a plaintext of 4,097 bytes is refused, however short the rest is', () => {
+    fc.assert(fc.property(made, ({ header, enc }) => {
+      const sealed = (plaintextBytes: number): Buffer => encodeEnvelope(header, enc, Buffer.alloc(plaintextBytes + 16));
+      expect([parsed(sealed(PLAINTEXT_BYTES_MAX)) === 'UnwrapFailed', parsed(sealed(PLAINTEXT_BYTES_MAX + 1))]).toEqual([false, 'UnwrapFailed']);
+    }));
+  });
+
+  test('with a KEM or a KDF that the algorithm of its kid does not have is refused', () => {
+    fc.assert(fc.property(made, fc.constantFrom([4, 0], [4, 0x20], [4, 0x41], [4, 0x42], [4, 0x647a], [6, 0], [6, 1], [6, 2]), ({ suite, bytes }, [at = 0, id = 0]) => {
+      const changed = Buffer.from(bytes);
+      changed.writeUInt16BE(id, at);
+      const fitting = at === 6 ? [suite.kem === undefined ? 0 : 1] : suites.filter(({ alg }) => alg === suite.alg).map(({ kem }) => kem?.kemId ?? 0);
+      if (!fitting.includes(id)) expect(parsed(changed)).toBe('UnwrapFailed');
+    }), { numRuns: 300 });
+  });
 });

@@ -1,7 +1,7 @@
 import * as fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { algNames } from '../../src/core/algorithm/table.ts';
-import { KID_CHARS_MAX, kidBase, kidText, parseKid } from '../../src/core/key/kid.ts';
+import { KID_CHARS_MAX, kidBase, kidText, parseKid, RESERVED_TENANT } from '../../src/core/key/kid.ts';
 
 const lower = 'abcdefghijklmnopqrstuvwxyz0123456789'.split('');
 const nameHead = fc.constantFrom(...lower);
@@ -21,6 +21,15 @@ describe('a kid', () => {
       expect(parseKid(kidText(base, number))).toEqual({ tenant, purpose, alg, base, version: number });
       expect(kidText(base, number).length).toBeLessThanOrEqual(KID_CHARS_MAX);
     }));
+  });
+
+  test('has 208 characters at most: names of 63, an algorithm of 32, a UUID and a version of nine digits', () => {
+    const longest = kidText(kidBase('t'.repeat(63), 'p'.repeat(63), 'a'.repeat(32) as 'ed25519', UUID), 999_999_999);
+    expect([longest.length, KID_CHARS_MAX]).toEqual([208, 208]);
+  });
+
+  test('of the service itself begins with its own name', () => {
+    expect(parseKid(kidBase(RESERVED_TENANT, 'log', 'ed25519', UUID))?.tenant).toBe('ron-kms');
   });
 
   test('has one spelling: changed in any one character it is refused, or names another key or version', () => {
