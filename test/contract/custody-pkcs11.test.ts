@@ -16,6 +16,7 @@ import { openTokenDevice } from '../../src/adapters/custody-pkcs11/device.ts';
 import { createLockedMemory } from '../../src/adapters/system/locked-memory.ts';
 import { specOf } from '../../src/core/algorithm/table.ts';
 import { BackendGone } from '../../src/ports/custody.ts';
+import { makeFaultyModule } from '../harness/faulty-module.ts';
 import { eventually } from '../harness/poll.ts';
 import { LABEL, makeSoftToken, PIN, SOFTHSM_MISSING, SOFTHSM_MODULE } from '../harness/softhsm.ts';
 import { custodyContract } from './custody.ts';
@@ -180,6 +181,24 @@ describe.skipIf(SOFTHSM_MODULE === undefined)('a token in trouble', () => {
     await expect(token.probe()).rejects.toBeInstanceOf(BackendGone);
     await expect(hanging).rejects.toBeInstanceOf(BackendGone);
     await token.probe();
+    expect(await custody.sign(version, schemesOf(ED25519), MESSAGE, NOTHING)).toHaveLength(1);
+  });
+
+  test('a module that gives less than a signature: the call is refused, and nothing of it leaves', { timeout: 30_000 }, async () => {
+    const soft = makeSoftToken();
+    const faulty = makeFaultyModule(soft.modulePath);
+    const token = await openTokenDevice({ ...settingsOf(soft), modulePath: faulty.modulePath }, { ...envOf(soft), ...faulty.env });
+    onTestFinished(async () => {
+      await token.close();
+      faulty.drop();
+      soft.drop();
+    });
+    await token.haveOwnKeys(true);
+    const custody = custodyOver(token);
+    const version = await versionOf(custody, kidOf(1, 'ed25519'), ED25519);
+    faulty.be('short-signature');
+    await expect(custody.sign(version, schemesOf(ED25519), MESSAGE, NOTHING)).rejects.toMatchObject({ code: 'StoreUnavailable' });
+    faulty.be('well');
     expect(await custody.sign(version, schemesOf(ED25519), MESSAGE, NOTHING)).toHaveLength(1);
   });
 

@@ -3,6 +3,7 @@ import type { Primitives } from '../../src/adapters/crypto/public-keys.ts';
 import type { SignaturePrimitive } from '../../src/adapters/crypto/signatures.ts';
 import type { FuzzTarget } from './engine.ts';
 import { httpTarget } from './http-target.ts';
+import { pkcs11ModuleTarget, pkcs11ProcessTarget } from './pkcs11-targets.ts';
 
 /** Four bytes, one behind the other, and nothing says which: without looking at coverage one in four billion. */
 function magic(input: Buffer): void {
@@ -55,6 +56,8 @@ export const planted: readonly FuzzTarget[] = [
   { name: 'magic', seeds: [Buffer.from('....')], run: magic },
   { name: 'length', seeds: [Buffer.from([0, 2, 1, 1])], run: length },
   { name: 'spelling', seeds: [Buffer.from('12')], run: spelling },
+  { ...pkcs11ModuleTarget(() => true), name: 'believed module' },
+  { ...pkcs11ProcessTarget((message) => message as never), name: 'believed process' },
   serviceWith('fault', fault),
   serviceWith('leak', leak),
 ];

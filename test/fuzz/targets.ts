@@ -27,6 +27,7 @@ import { decodeToken, encodeToken } from '../../src/core/macaroon/codec.ts';
 import { parseStrictJson } from '../../src/core/strict-json.ts';
 import { formatDuration, formatRfc3339, parseDuration, parseRfc3339 } from '../../src/core/time.ts';
 import { httpTarget } from './http-target.ts';
+import { pkcs11ModuleTarget, pkcs11ProcessTarget } from './pkcs11-targets.ts';
 
 type Fault = abstract new (...args: never[]) => Error;
 
@@ -196,5 +197,7 @@ export const targets: readonly FuzzTarget[] = [
       }
     },
   },
+  pkcs11ModuleTarget(),
+  pkcs11ProcessTarget(),
   httpTarget(),
 ];

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
-type ModuleFault = 'pin-locked' | 'session-stolen' | 'hang' | 'segfault' | 'device-error';
+type ModuleFault = 'pin-locked' | 'session-stolen' | 'hang' | 'segfault' | 'device-error' | 'short-signature';
 
 /** A vendor's module that breaks on demand: another one, with faults in front. */
 export interface FaultyModule {

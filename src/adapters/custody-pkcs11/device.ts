@@ -1,10 +1,11 @@
 import type { ChildProcess } from 'node:child_process';
-import type { FromToken, TokenAnswer, TokenCall, TokenCalls, TokenSettings, ToToken } from './protocol.ts';
+import type { TokenAnswer, TokenCall, TokenCalls, TokenSettings, ToToken } from './protocol.ts';
 import { fork } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 import { KmsError } from '../../core/errors.ts';
 import { BackendGone } from '../../ports/custody.ts';
+import { isValueOf, readMessage } from './answers.ts';
 
 /** A token behind its module, in a process of its own. */
 export interface TokenDevice extends TokenCalls {
@@ -23,7 +24,9 @@ const PATIENCE_MS = 3000;
 const RESTART_FIRST_MS = 500;
 const RESTART_LONGEST_MS = 15_000;
 
-type Asker = ReturnType<typeof Promise.withResolvers<unknown>>;
+interface Asker extends Pick<ReturnType<typeof Promise.withResolvers<unknown>>, 'resolve' | 'reject'> {
+  readonly asked: Pick<TokenCall, 'call' | 'args'>;
+}
 
 /**
  * Starts the process, in the environment that its module wants, and opens the token; throws with what the operator has to mend. A process that is gone is started again by the
@@ -52,9 +55,9 @@ export async function openTokenDevice(settings: TokenSettings, environment: Read
     started.once('error', () => lose(started));
     tell(started, { open });
     const timer = setTimeout(() => started.kill('SIGKILL'), OPEN_MS);
-    const first = await Promise.race([once(started, 'message') as Promise<[FromToken]>, once(started, 'exit').then(() => undefined)]);
+    const first = await Promise.race([once(started, 'message') as Promise<[unknown]>, once(started, 'exit').then(() => undefined)]);
     clearTimeout(timer);
-    const [answer] = first ?? [];
+    const answer = readMessage(first?.[0]);
     if (answer === undefined || !('opened' in answer)) {
       started.kill('SIGKILL');
       throw new BackendGone(answer !== undefined && 'refused' in answer ? answer.refused : `the module ${open.modulePath} did not open its token`);
@@ -82,20 +85,24 @@ export async function openTokenDevice(settings: TokenSettings, environment: Read
     return starting;
   }
 
-  function hear(message: FromToken): void {
-    if ('answers' in message) for (const answer of message.answers) settle(answer);
+  function hear(message: unknown): void {
+    const read = readMessage(message);
+    // What is not of the protocol comes from a process whose memory is not its own any more.
+    if (read === undefined) giveUp();
+    else if ('answers' in read) for (const answer of read.answers) settle(answer);
   }
 
   function settle(answer: TokenAnswer): void {
     const asker = asked.get(answer.id);
+    if (asker === undefined) return;
     asked.delete(answer.id);
-    if ('value' in answer) {
-      asker?.resolve(answer.value);
-      return;
-    }
-    asker?.reject(answer.fault === 'gone' ? new BackendGone(answer.why) : new KmsError('StoreUnavailable', { hint: 'the token does not hold this version, or not as it should', cause: new Error(answer.why) }));
-    // What it knows of the token is of another time: handles, sessions, the log-in.
-    if (answer.fault === 'gone') giveUp();
+    if ('fault' in answer && answer.fault === 'gone') {
+      asker.reject(new BackendGone(answer.why));
+      // What it knows of the token is of another time: handles, sessions, the log-in.
+      giveUp();
+    } else if ('fault' in answer) asker.reject(notAsItShould(answer.why));
+    else if (isValueOf(asker.asked, answer.value)) asker.resolve(answer.value);
+    else asker.reject(notAsItShould(`the module gave for ${asker.asked.call} what that never is`));
   }
 
   function giveUp(): void {
@@ -120,10 +127,10 @@ export async function openTokenDevice(settings: TokenSettings, environment: Read
   /** What is asked in this turn of the loop goes in one message. */
   function send(call: keyof TokenCalls, args: readonly unknown[]): Promise<never> {
     if (child === undefined) return Promise.reject(new BackendGone('the process of the module is not there'));
-    const asker = Promise.withResolvers<unknown>();
-    asked.set(++last, asker);
+    const { promise, resolve, reject } = Promise.withResolvers<unknown>();
+    asked.set(++last, { resolve, reject, asked: { call, args } });
     if (outbox.push({ id: last, call, args }) === 1) setImmediate(flush);
-    return asker.promise as Promise<never>;
+    return promise as Promise<never>;
   }
 
   function flush(): void {
@@ -165,6 +172,10 @@ export async function openTokenDevice(settings: TokenSettings, environment: Read
       await gone;
     },
   };
+}
+
+function notAsItShould(why: string): KmsError {
+  return new KmsError('StoreUnavailable', { hint: 'the token does not hold this version, or not as it should', cause: new Error(why) });
 }
 
 async function within<T>(limitMs: number, late: () => void, work: () => Promise<T>): Promise<T> {

@@ -28,9 +28,7 @@ export async function openToken({ modulePath, slotLabel, pin, sessions: count }:
   const first = openSession();
   // For the token, and so for all sessions.
   module.C_Login(first, pkcs11js.CKU_USER, pin);
-  const sessions = createSessions([first, ...Array.from({ length: count - 1 }, openSession)]);
-  const objects = createObjects(module);
-  return callsOf(module, slot, sessions, objects);
+  return callsOver(module, slot, createSessions([first, ...Array.from({ length: count - 1 }, openSession)]));
 }
 
 /** What the service has of its own on the token is made before there is any key, and never again. */
@@ -46,7 +44,9 @@ function haveOwnKeys(objects: TokenObjects, session: Handle, mayCreate: boolean)
   }
 }
 
-function callsOf(module: PKCS11, slot: Handle, { use }: Sessions, objects: TokenObjects): TokenCalls {
+/** The calls, over sessions that are logged in. */
+export function callsOver(module: PKCS11, slot: Handle, { use }: Sessions): TokenCalls {
+  const objects = createObjects(module);
   const signBy = async (session: Handle, key: Handle, message: Uint8Array): Promise<Uint8Array> => {
     module.C_SignInit(session, { mechanism: CKM_EDDSA }, key);
     return module.C_SignAsync(session, Buffer.from(message), Buffer.alloc(ED25519_SIGNATURE_BYTES));
