@@ -32,7 +32,7 @@ export interface StandingDeps extends Omit<AuditDeps, 'instance' | 'isLookingOnl
   readonly instance: Instance | undefined;
   readonly backup: Pick<OpenedBackup, 'header' | 'manifest'>;
   /** Of the backup. */
-  readonly store: Pick<KeyStore, 'intentsAbove'>;
+  readonly store: Pick<KeyStore, 'changesAbove'>;
   readonly onProgress: (done: number, total: number) => void;
 }
 
@@ -67,7 +67,7 @@ async function againstLog({ backup: { header, manifest }, store, onProgress, ...
     const { faults: [first] } = await checkWholeLog({ directory, vkeys, jobs: 1, onProgress });
     const whatIsWrong = log.integrityFault() ?? (first && describeFault(first)) ?? anchorFault;
     const logged = log.lastGeneration();
-    const isCovered = settlementsOf(log.openIntents(), { logged, stored: manifest.generation, intents: await store.intentsAbove(logged) }) !== undefined;
+    const isCovered = settlementsOf(log.openIntents(), { logged, stored: manifest.generation, changes: await store.changesAbove(logged) }) !== undefined;
     const rollback = whatIsWrong !== undefined ? `the log itself is at odds: ${whatIsWrong}`
       : isCovered ? undefined
       : manifest.generation < logged ? `the backup of ${header.created_at} has generation ${manifest.generation}, and the log knows ${logged}: ${logged - manifest.generation} changes would be lost`

@@ -167,7 +167,7 @@ async function carryOver({ clock, random, parts, environment, devices, backupSha
 /** What a crash left open ends before anything new is written. */
 async function settle(log: Log, store: KeyStore): Promise<void> {
   const logged = log.lastGeneration();
-  const settlements = settlementsOf(log.openIntents(), { logged, stored: store.generation(), intents: await store.intentsAbove(logged) });
+  const settlements = settlementsOf(log.openIntents(), { logged, stored: store.generation(), changes: await store.changesAbove(logged) });
   if (settlements === undefined) throw new Error('the restored store and the log do not fit together');
   await settleIntents(log, settlements);
 }

@@ -7,7 +7,7 @@ import { settleIntents, settlementsOf } from '../service/settle.ts';
 interface SettleLogDeps {
   readonly log: Log;
   readonly anchoring: Pick<Anchoring, 'start'> | undefined;
-  readonly store: Pick<KeyStore, 'generation' | 'intentsAbove' | 'integrity'>;
+  readonly store: Pick<KeyStore, 'generation' | 'changesAbove' | 'integrity'>;
   readonly integrity: Integrity;
 }
 
@@ -17,7 +17,7 @@ export async function settleLog({ log, anchoring, store, integrity }: SettleLogD
   if (fault !== undefined) integrity.fail('store', fault.what);
   if (!integrity.isWhole()) return;
   const [logged, stored] = [log.lastGeneration(), store.generation()];
-  const settlements = settlementsOf(log.openIntents(), { logged, stored, intents: await store.intentsAbove(logged) });
+  const settlements = settlementsOf(log.openIntents(), { logged, stored, changes: await store.changesAbove(logged) });
   if (settlements === undefined) integrity.fail('store', atOdds(logged, stored));
   else await settleIntents(log, settlements);
   await anchoring?.start();

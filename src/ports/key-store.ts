@@ -18,6 +18,14 @@ export interface Committed {
   readonly key: KeyRecord;
 }
 
+/** A mutation as the store remembers it. */
+export interface StoredChange {
+  /** The index of its intent in the log. */
+  readonly intent: number | undefined;
+  /** The newest version among those that it made or changed. */
+  readonly kid: string | undefined;
+}
+
 /** What of a store is not as the service left it. */
 export interface StoreFault {
   /** In words for the operator. */
@@ -84,8 +92,8 @@ export interface KeyStore {
   keyCounts(): Pick<KeyCounts, 'ofTenant' | 'entries'>;
   /** That of the last mutation taken. */
   generation(): number;
-  /** The intents of the mutations above a generation, by generation: what start-up settles the log's open ones with. */
-  intentsAbove(generation: number): Promise<ReadonlyMap<number, number | undefined>>;
+  /** The mutations above a generation, by generation: what start-up settles the log's open intents with. */
+  changesAbove(generation: number): Promise<ReadonlyMap<number, StoredChange>>;
   /** What the check at the start, and every read since, has found; undefined while all is well. */
   integrity(): StoreFault | undefined;
   isReady(): boolean;

@@ -4,7 +4,8 @@ import { settleIntents, settlementsOf } from '../../src/service/settle.ts';
 import { openBreakableLog } from '../harness/breakable-log.ts';
 import { entriesFrom } from '../harness/entries.ts';
 
-const KID = 'core/audit/ed25519/01890000-0000-7000-8000-000000000001#v1';
+const KEY = 'core/audit/ed25519/01890000-0000-7000-8000-000000000001';
+const KID = `${KEY}#v1`;
 const intentOf = (index: number, opId = String.fromCodePoint(97 + index)): OpenIntent => ({
   index,
   event: {
@@ -14,13 +15,13 @@ const intentOf = (index: number, opId = String.fromCodePoint(97 + index)): OpenI
 });
 const open = (...indices: readonly number[]): readonly OpenIntent[] => indices.map((index) => intentOf(index));
 /** Generations above the log's, each with its intent. */
-const intents = (first: number, ...indices: readonly (number | undefined)[]) => new Map(indices.map((index, i) => [first + i, index]));
+const intents = (first: number, ...indices: readonly (number | undefined)[]) => new Map(indices.map((index, i) => [first + i, { intent: index, kid: `${KEY}#v${i + 2}` }]));
 
 async function settled(openIntents: readonly OpenIntent[], done: readonly number[]) {
   const log = await openBreakableLog();
   onTestFinished(() => log.stop());
   const before = log.size();
-  const settlements = settlementsOf(openIntents, { logged: 5, stored: 5 + done.length, intents: intents(6, ...done) });
+  const settlements = settlementsOf(openIntents, { logged: 5, stored: 5 + done.length, changes: intents(6, ...done) });
   await settleIntents(log, settlements ?? []);
   return { log, entries: await entriesFrom(log, before) };
 }
@@ -33,7 +34,7 @@ describe('the store, held against the log', () => {
     ['one ahead, by the second of two open', open(3, 4), 6, intents(6, 4), [[4, 6], [3, undefined]]],
     ['both of two, done in the other order', open(3, 4), 7, intents(6, 4, 3), [[4, 6], [3, 7]]],
   ] as const)('%s: each intent has its outcome', (_what, openIntents, stored, done, outcomes) => {
-    expect(settlementsOf(openIntents, { logged: 5, stored, intents: done })?.map(({ intent, generation }) => [intent.index, generation])).toEqual(outcomes);
+    expect(settlementsOf(openIntents, { logged: 5, stored, changes: done })?.map(({ intent, generation }) => [intent.index, generation])).toEqual(outcomes);
   });
 
   test.each([
@@ -44,7 +45,7 @@ describe('the store, held against the log', () => {
     ['ahead by one intent twice', open(3), 7, intents(6, 3, 3)],
     ['ahead by a mutation that names no intent', open(3), 6, intents(6, undefined)],
   ] as const)('%s: at odds', (_what, openIntents, stored, done) => {
-    expect(settlementsOf(openIntents, { logged: 5, stored, intents: done })).toBeUndefined();
+    expect(settlementsOf(openIntents, { logged: 5, stored, changes: done })).toBeUndefined();
   });
 });
 
@@ -59,6 +60,14 @@ describe('an intent that a crash left open', () => {
   test('that the store has carried out is entered as done, with the generation that it made', async () => {
     const { entries } = await settled(open(0, 1), [1, 0]);
     expect(entries.map(({ op_id, result, generation }) => [op_id, result, generation])).toEqual([['b', 'ok', 6], ['a', 'ok', 7]]);
+  });
+
+  test('that the store has carried out names the version that it made, which the intent could not; a change names the one that it was about', async () => {
+    const made = await settled([intentOf(0)], [0]);
+    expect(made.entries).toMatchObject([{ op: 'rotate', kid: `${KEY}#v2` }]);
+    const { event } = intentOf(0);
+    const changed = await settled([{ index: 0, event: { ...event, op: 'disable' } }], [0]);
+    expect(changed.entries).toMatchObject([{ op: 'disable', kid: KID }]);
   });
 
   test('among several of which one is done: each is told apart', async () => {

@@ -1,6 +1,6 @@
 import type { DatabaseSync } from 'node:sqlite';
 import type { KeyRecord } from '../../core/key/record.ts';
-import type { DueWork } from '../../ports/key-store.ts';
+import type { DueWork, StoredChange } from '../../ports/key-store.ts';
 import type { ReadPart, StoredVersion } from './content.ts';
 import type { KeyRing } from './mac-keys.ts';
 import { hash } from 'node:crypto';
@@ -51,7 +51,7 @@ export interface Reader {
   /** First versions in the order of their creation, from behind an id on. */
   firstVersions(afterId: number, tenant: string | undefined, limit: number): readonly { readonly id: number; readonly kid: string }[];
   idOf(kid: string): number | undefined;
-  intentsAbove(generation: number): ReadonlyMap<number, number | undefined>;
+  changesAbove(generation: number): ReadonlyMap<number, StoredChange>;
   close(): void;
 }
 
@@ -70,7 +70,7 @@ export function createReader({ database, ring, generationOf, reading }: ReaderDe
     first: of("SELECT id, kid FROM records WHERE tenant IS NOT NULL AND id > ? ORDER BY id LIMIT ?"),
     firstOfTenant: of('SELECT id, kid FROM records WHERE tenant = ? AND id > ? ORDER BY id LIMIT ?'),
     id: of('SELECT id FROM records WHERE kid = ?'),
-    changes: of('SELECT generation, intent FROM changes ORDER BY id DESC'),
+    changes: of('SELECT changes.generation, changes.intent, records.kid FROM changes LEFT JOIN records ON records.id = changes.record_id ORDER BY changes.id DESC'),
   };
 
   /** By their hash: what is found under it is what was asked for. */
@@ -134,14 +134,16 @@ export function createReader({ database, ring, generationOf, reading }: ReaderDe
 
     idOf: (kid) => (sql.id.get(kid) as unknown as [number] | undefined)?.[0],
 
-    intentsAbove(generation) {
-      const intents = new Map<number, number | undefined>();
+    changesAbove(generation) {
+      const changes = new Map<number, StoredChange>();
       for (const row of sql.changes.iterate()) {
-        const [at, intent] = row as unknown as [number, number | null];
+        const [at, intent, kid] = row as unknown as [number, number | null, string | null];
         if (at <= generation) break;
-        intents.set(at, intent ?? undefined);
+        const known = changes.get(at)?.kid;
+        const isNewer = kid !== null && (known === undefined || versionNumberOf(kid) > versionNumberOf(known));
+        changes.set(at, { intent: intent ?? undefined, kid: isNewer ? kid : known });
       }
-      return intents;
+      return changes;
     },
 
     close: () => database.close(),

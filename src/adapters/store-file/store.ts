@@ -102,7 +102,7 @@ async function openLocked({ path, release, rootKeys, cacheKeysMax }: LockedDeps)
     due: async (nowMs) => findings.reading(() => reader.due(nowMs)).filter(({ base }) => !findings.isBad(base)),
     keyCounts: () => counts,
     generation: mutations.generation,
-    intentsAbove: async (above) => findings.reading(() => reader.intentsAbove(above)),
+    changesAbove: async (above) => findings.reading(() => reader.changesAbove(above)),
     integrity: findings.fault,
     isReady: mutations.isReady,
     tick: mutations.tick,

@@ -100,7 +100,7 @@ export function createInmemStore({ firstGeneration = 0 }: { readonly firstGenera
 
     keyCounts: () => counts,
     generation: () => generation,
-    async intentsAbove() {
+    async changesAbove() {
       return new Map();
     },
     integrity: () => undefined,
