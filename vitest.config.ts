@@ -1,9 +1,30 @@
+import { availableParallelism } from 'node:os';
 import { defineConfig } from 'vitest/config';
+
+/**
+ * What takes long: every point of a crash, real devices and disks, floods, hours of simulation. `npm test` has all the others, and
+ * `npm run test:long` these; each test is in one of the two, and CI runs both.
+ */
+const LONG = [
+  'test/adapters/{audit-file-faults,audit-real-disk,audit-scheduler}.test.ts',
+  'test/bench/**',
+  'test/chaos/**',
+  'test/e2e/{audit-crash,audit-disk,audit-faults,backup-restore,cloud,edge,pkcs11,pkcs11-faults,pkcs11-standby,rekey,reload,restore-crash,store-crash,store-durable,token-lists,tpm}.test.ts',
+  'test/fuzz/**',
+  'test/models/**',
+  'test/sim/**',
+].map((pattern) => (pattern.endsWith('**') ? `${pattern}/*.test.ts` : pattern));
+const isLong = process.env['RON_KMS_TESTS'] === 'long';
+/** Whoever names a file means it. */
+const isNamed = process.argv.some((word) => word.startsWith('test/'));
 
 export default defineConfig({
   test: {
-    include: ['test/**/*.test.ts'],
+    include: isLong ? LONG : ['test/**/*.test.ts'],
+    exclude: ['**/node_modules/**', ...(isLong || isNamed ? [] : LONG)],
     pool: 'forks',
+    // Many tests wait for processes, disks and clocks.
+    maxWorkers: 2 * availableParallelism(),
     execArgv: ['--secure-heap=4194304', '--secure-heap-min=16', '--experimental-ffi', '--disable-warning=ExperimentalWarning'],
     testTimeout: 30_000,
     hookTimeout: 30_000,
