@@ -6,7 +6,7 @@ export interface Outcome {
   readonly faults: readonly string[];
 }
 
-export interface DrillContext {
+interface DrillContext {
   /** A directory of its own, which goes afterwards. */
   readonly home: string;
   /** How long it may go on, where it goes on. */
