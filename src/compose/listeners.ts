@@ -43,6 +43,7 @@ export async function openListeners(settings: Settings, api: HttpApi, operator: 
     apiUrl, metricsUrl,
     isOpen: () => isOpen,
     async stopIntake() {
+      // Model: [drain].
       isOpen = false;
       const cutOff = setTimeout(api.cutOff, DRAIN_MS);
       await Promise.all([app.close(), unixSocket && closed(unixSocket)]);

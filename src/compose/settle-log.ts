@@ -11,7 +11,7 @@ interface SettleLogDeps {
   readonly integrity: Integrity;
 }
 
-/** Before anybody is served: what the store found of itself, the outcomes of what a crash left, then the anchor over them. */
+/** Before anybody is served: what the store found of itself, the outcomes of what a crash left, then the anchor over them. Model: [recover, settle]. */
 export async function settleLog({ log, anchoring, store, integrity }: SettleLogDeps): Promise<void> {
   const fault = store.integrity();
   if (fault !== undefined) integrity.fail('store', fault.what);

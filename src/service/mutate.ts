@@ -69,6 +69,7 @@ export function makeMutate({ store, log: { audit, outcomes }, anchoring, clock, 
   const apply = async <T>(call: Call, mutation: Mutation<T>, operation: PendingOperation | undefined, inputHash: string): Promise<T> => {
     requireWritable();
     await mutation.check();
+    // Model: [mutate].
     const { firstIndex: intent } = await audit.append([eventOf(call, { inputHash, result: 'intent' })], FLUSHED);
     call.isLogged = true;
     // A crash from here on leaves the intent open: start-up holds it against the store and settles it.

@@ -47,9 +47,10 @@ export interface SignDeps {
 
 const NO_CONTEXT = Buffer.alloc(0);
 
-/** POST /sign: authorise → policy → limits → evidence → custody → still usable → audit; the entry is in the log before the answer. */
+/** POST /sign, [sign] of models/sign-rotate-audit.pml: authorise → policy → limits → evidence → custody → still usable → audit; the entry is in the log before the answer. */
 export function makeSign({ authorise, decide, rules, limits, held: { custody, evidence }, audit }: SignDeps) {
   return async (call: ClientCall, request: SignRequest): Promise<SignAnswer> => {
+    // Model: [authorise].
     const subject = await authorise.version(call, 'kms:sign', request.kid);
     const { key, version } = subject;
     rules.requireUsable(subject);
@@ -63,6 +64,7 @@ export function makeSign({ authorise, decide, rules, limits, held: { custody, ev
     limits.rates.chargeSigning(key.tenant);
     limits.quotas.enter(call, key.tenant, decision.quotas);
     const attestation = await evidence.forSigning(version, Buffer.from(digestHex, 'hex'), { isAsked: request.isEvidenceAsked, decision });
+    // Model: [custody, append].
     const signed = await limits.signing.run(key.tenant, () => custody.sign(version, schemes, message, request.context ?? NO_CONTEXT));
     await rules.requireStillUsable(subject);
 

@@ -1,11 +1,12 @@
 import { execFileSync, spawnSync } from 'node:child_process';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, describe, expect, test } from 'vitest';
 
 const MODEL = fileURLToPath(new URL('../../models/sign-rotate-audit.pml', import.meta.url));
+const SOURCE = fileURLToPath(new URL('../../src', import.meta.url));
 const IS_HERE = ['spin', 'cc'].every((program) => spawnSync('which', [program]).status === 0);
 if (!IS_HERE) console.warn('SKIPPED: the model of sign, rotate, audit and checkpoint. It needs spin and a C compiler (apt-get install spin gcc libc6-dev)');
 
@@ -20,6 +21,15 @@ function check(...bounds: readonly string[]): { readonly states: number; readonl
   if (out.includes('search not completed') && !out.includes('assertion violated')) throw new Error(out);
   return { states: Number(/([\d.e+]+) states, stored/.exec(out)?.[1] ?? 0), violated: /assertion violated (.*) \(at depth/.exec(out)?.[1] };
 }
+
+test('the code names every step of the model where it happens, and none that the model has not', () => {
+  const steps = (text: string): readonly string[] => [...text.matchAll(/\[([a-z, ]+)\]/g)].map(([, step = '']) => step);
+  const model = new Set([...readFileSync(MODEL, 'utf8').matchAll(/\/\* ?\[([a-z, ]+)\]/g)].map(([, step = '']) => step));
+  const named = new Set(readdirSync(SOURCE, { recursive: true, encoding: 'utf8' }).filter((path) => path.endsWith('.ts'))
+    .flatMap((path) => readFileSync(join(SOURCE, path), 'utf8').split('\n').filter((line) => /Model: |of models\//.test(line)).flatMap(steps)));
+  expect([...named].toSorted()).toEqual([...model].toSorted());
+  expect(model.size).toBeGreaterThan(9);
+});
 
 describe.skipIf(!IS_HERE)('sign, rotate, audit and checkpoint, with a crash anywhere', { timeout: 120_000 }, () => {
   test.each([['two rotations beside a signature', 'SIGNS=1', 'ROTATES=2'], ['two signatures beside a rotation', 'SIGNS=2', 'ROTATES=1']])('%s: nothing that was answered is lost, no version goes back, the log is whole', (_name, ...bounds) => {

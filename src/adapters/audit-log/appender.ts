@@ -80,6 +80,7 @@ export function createAppender({ storage, encoder, body, random, options, refusa
   };
 
   const write = async (group: EncodedGroup, mustFlush: boolean): Promise<void> => {
+    // Model: [append], then [flush].
     storage.append(group);
     // The hashing is hidden behind the flush.
     const flushing = mustFlush ? storage.flush() : undefined;

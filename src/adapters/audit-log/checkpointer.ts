@@ -124,6 +124,7 @@ export function createCheckpointer({ storage, appender, body, signer, clock, opt
     }, DEADLINE_MS);
     let head: Head | undefined;
     try {
+      // Model: [checkpoint].
       head = await appender.atRest(() => body.capture(withSeal), withSeal);
       await cover(head);
       clearTimeout(deadline);

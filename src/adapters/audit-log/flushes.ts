@@ -47,6 +47,7 @@ export function createFlushes({ storage, body, onDue }: FlushesDeps): Flushes {
 
   return {
     async flush() {
+      // Model: [flush].
       await storage.flush();
       mark();
     },

@@ -93,6 +93,7 @@ export async function openLog(deps: LogDeps): Promise<Log> {
       try {
         if (integrityFault !== undefined || !isBegun) return;
         await appender.drain();
+        // Model: [final checkpoint].
         await checkpointer.finish();
       } finally {
         await end();

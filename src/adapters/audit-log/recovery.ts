@@ -29,6 +29,7 @@ export interface Recovered {
 /**
  * What the storage holds, checked: the tree as it stood when the log was last sealed, the entries since then, and
  * the newest checkpoint over both. Without a state everything is rebuilt from entry 0. Nothing is written here.
+ * Model: the first half of [recover, settle]; the other is in compose/settle-log.
  */
 export function recoverLog(stored: StoredLog, signer: LogSigner, minimumIndex: number): Recovered {
   const faults: string[] = [];

@@ -47,6 +47,7 @@ export function createGroupCommit({ write, truncate, expiredBefore, onFailed }: 
     while (waiting.length > 0) {
       const group = waiting.splice(0, GROUP_MAX);
       try {
+        // Model: [commit].
         await write({ mutations: group.map(({ mutation }) => mutation), expiredBefore: expiredBefore() });
         for (const { resolve } of group) resolve();
       } catch (fault) {
