@@ -45,10 +45,11 @@ function holds(text: string, { scope, kid, ms, peer, certificate }: Ask): boolea
   }
 }
 
+const bits = (address: string): string => address.split('.').map((byte) => Number(byte).toString(2).padStart(8, '0')).join('');
+
 function isWithin(peer: string, cidr: string): boolean {
   const [network = '', prefix] = cidr.split('/');
   if (isIP(network) !== 4 || isIP(peer) !== 4) return false;
-  const bits = (address: string): string => address.split('.').map((byte) => Number(byte).toString(2).padStart(8, '0')).join('');
   return bits(peer).slice(0, Number(prefix)) === bits(network).slice(0, Number(prefix));
 }
 

@@ -22,8 +22,9 @@ function check(...bounds: readonly string[]): { readonly states: number; readonl
   return { states: Number(/([\d.e+]+) states, stored/.exec(out)?.[1] ?? 0), violated: /assertion violated (.*) \(at depth/.exec(out)?.[1] };
 }
 
+const steps = (text: string): readonly string[] => [...text.matchAll(/\[([a-z, ]+)\]/g)].map(([, step = '']) => step);
+
 test('the code names every step of the model where it happens, and none that the model has not', () => {
-  const steps = (text: string): readonly string[] => [...text.matchAll(/\[([a-z, ]+)\]/g)].map(([, step = '']) => step);
   const model = new Set([...readFileSync(MODEL, 'utf8').matchAll(/\/\* ?\[([a-z, ]+)\]/g)].map(([, step = '']) => step));
   const named = new Set(readdirSync(SOURCE, { recursive: true, encoding: 'utf8' }).filter((path) => path.endsWith('.ts'))
     .flatMap((path) => readFileSync(join(SOURCE, path), 'utf8').split('\n').filter((line) => /Model: |of models\//.test(line)).flatMap(steps)));
