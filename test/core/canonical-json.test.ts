@@ -27,6 +27,10 @@ test('any JSON value has the canonical form that the package of the RFC\'s autho
   }), { numRuns: 2000 });
 });
 
+test('a member that is undefined is left out, as JSON.stringify leaves it out', () => {
+  expect(canonicalJson({ b: undefined, a: { c: undefined }, d: [{ e: undefined }] })).toBe('{"a":{},"d":[{}]}');
+});
+
 test('the order in which fields were written changes nothing', () => {
   fc.assert(fc.property(fc.uniqueArray(fc.tuple(name, fc.integer()), { selector: ([key]) => key, maxLength: 8 }), (members) => {
     expect(canonicalJson(Object.fromEntries(members))).toBe(canonicalJson(Object.fromEntries(members.toReversed())));

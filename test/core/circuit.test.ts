@@ -56,6 +56,15 @@ test('each wait is twice the one before, less a part by chance, until it is answ
   expect(circuit.enter(nowNs)).toBe(100);
 });
 
+test('chance takes up to half of a wait away, and never adds to it', () => {
+  const waits = [0, 0.25, 0.5, 0.98].map((chance) => {
+    const circuit = createCircuit({ ...config, failuresMax: 1, chance: () => chance });
+    circuit.failed(0n);
+    return circuit.enter(0n);
+  });
+  expect(waits).toEqual([100, 88, 75, 51]);
+});
+
 test('of many that were on their way when it failed, the wait is made longer once', () => {
   const circuit = createCircuit({ ...config, failuresMax: 1 });
   for (let i = 0; i < 50; i++) circuit.enter(0n);

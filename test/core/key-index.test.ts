@@ -36,4 +36,19 @@ describe('the index of key names', () => {
     expect([...NAMES, 'x'].map(taken.find)).toEqual([...numbers, NAMES.length]);
     expect([...namesIn(createKeyIndex().pack())]).toEqual([]);
   });
+
+  test('gives a name its number, the next one when it was not there', () => {
+    const fresh = createKeyIndex();
+    const names = [uuidOf(1), uuidOf(2), 'x', `core/${uuidOf(1)}`];
+    expect([...names, ...names.toReversed(), 'y'].map(fresh.findOrAdd)).toEqual([0, 1, 2, 3, 3, 2, 1, 0, 4]);
+    expect([fresh.size(), fresh.find('y'), fresh.nameOf(3)]).toEqual([5, 4, `core/${uuidOf(1)}`]);
+  });
+
+  test('keeps names apart that begin alike and end with what is almost a UUID', () => {
+    const almost = [0, 8, 13, 18, 23, 35].flatMap((at) => ['g', 'A', '-', '/', '\u00e9', '\u0100', ' '].map((sign) => `core/${uuidOf(7).slice(0, at)}${sign}${uuidOf(7).slice(at + 1)}`));
+    const names = [...new Set([`core/${uuidOf(7)}`, ...almost])];
+    const fresh = createKeyIndex();
+    expect(names.map(fresh.findOrAdd)).toEqual(names.map((_, i) => i));
+    expect(names.map((_, i) => fresh.nameOf(i))).toEqual(names);
+  });
 });

@@ -58,4 +58,9 @@ describe('the life of a key version', () => {
       }
     }));
   });
+
+  test('a restore is for what is scheduled and says what it was; whatever else a record says, nothing is restored', () => {
+    expect(step({ state: 'scheduled' }, 'restore')).toBeUndefined();
+    for (const state of ['enabled', 'disabled', 'destroyed'] as const) expect(step({ state, restoreTo: 'enabled' }, 'restore')).toBeUndefined();
+  });
 });

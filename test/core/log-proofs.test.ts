@@ -53,7 +53,7 @@ describe('an inclusion proof from tiles', () => {
   });
 
   test('is refused for an entry that is not there', async () => {
-    for (const [index, size] of [[0, 0], [5, 5], [-1, 5], [Number.NaN, 5]] as const) await expect(inclusionProof(index, size, read)).rejects.toThrow(RangeError);
+    for (const [index, size] of [[0, 0], [5, 5], [-1, 5], [Number.NaN, 5]] as const) await expect(inclusionProof(index, size, read)).rejects.toThrow(new RangeError(`entry ${index} is not in a tree of ${size}`));
   });
 });
 
@@ -70,6 +70,10 @@ describe('a consistency proof from tiles', () => {
       expect(verifyConsistency({ ...claim, oldRoot: rootAt(oldSize + 1) })).toBe(oldSize + 1 === newSize && oldSize === newSize);
       if (oldSize !== newSize) expect(verifyConsistency({ ...claim, oldSize: newSize, newSize: oldSize })).toBe(false);
     }), { numRuns: 150 });
+  });
+
+  test('is refused from a tree that the other one does not begin with', async () => {
+    for (const [oldSize, newSize] of [[6, 5], [-1, 5], [Number.NaN, 5]] as const) await expect(consistencyProof(oldSize, newSize, read)).rejects.toThrow(new RangeError(`a tree of ${newSize} does not begin with one of ${oldSize}`));
   });
 
   test('from nothing is empty, and holds only from the empty root', async () => {

@@ -45,3 +45,20 @@ test('what was used goes once nothing else is left', () => {
   cache.get('a');
   expect([cache.evict(), cache.evict(), cache.evict()]).toEqual([2, 1, undefined]);
 });
+
+test('gives back what it drops, once, and nothing when it is cleared', () => {
+  const cache = createSecondChance<string, number>();
+  cache.put('a', 1);
+  cache.put('b', 2);
+  expect([cache.drop('a'), cache.drop('a'), cache.get('a'), cache.size()]).toEqual([1, undefined, undefined, 1]);
+  cache.clear();
+  expect([cache.get('b'), cache.size(), cache.evict()]).toEqual([undefined, 0, undefined]);
+});
+
+test('to put something again under its name is a use of it', () => {
+  const cache = createSecondChance<string, number>();
+  cache.put('a', 1);
+  cache.put('b', 2);
+  cache.put('a', 3);
+  expect([cache.size(), cache.evict(), cache.evict()]).toEqual([2, 2, 3]);
+});
