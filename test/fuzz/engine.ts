@@ -1,5 +1,4 @@
-import { Session } from 'node:inspector/promises';
-import { fileURLToPath } from 'node:url';
+import { watchCoverage } from './coverage.ts';
 
 /** Something that reads bytes from outside. */
 export interface FuzzTarget {
@@ -41,14 +40,13 @@ const RUNS_PER_LOOK = 16;
 const EDITS_MAX = 6;
 const SHAPED_EDITS_MAX = 3;
 const LATEST = 12;
-const OURS = /\/(src|client\/src)\/[^?]*\.ts$|\/test\/fuzz\/(planted|targets)\.ts$/;
 const NUMBERS = [0, 1, 0x7f, 0x80, 0xff] as const;
 
 /** Changes inputs, keeps those that reach code which none had reached, and changes these again: until the time is over, or a promise is broken. */
 export async function fuzz(target: FuzzTarget, { ms, seed, corpus: before = [] }: FuzzOptions): Promise<FuzzResult> {
   const random = createRandom(seed);
   const endsAt = performance.now() + ms;
-  const coverage = await watchCoverage();
+  const coverage = watchCoverage();
   const corpus: Buffer[] = [];
   let runs = 0;
   let failure: FuzzResult['failure'];
@@ -66,116 +64,41 @@ export async function fuzz(target: FuzzTarget, { ms, seed, corpus: before = [] }
   try {
     for (const input of [...target.seeds, ...before]) {
       await runOne(input);
-      if (await coverage.addsToKept()) corpus.push(input);
+      if (coverage.addsToKept()) corpus.push(input);
       if (failure !== undefined) return { runs, characters: coverage.characters(), corpus, failure };
     }
     if (corpus.length === 0) corpus.push(Buffer.alloc(0));
     while (performance.now() < endsAt && failure === undefined) {
       const some = Array.from({ length: RUNS_PER_LOOK }, () => mutate(corpus, target, random));
       for (const input of some) await runOne(input);
-      if (!await coverage.isNew()) continue;
+      if (!coverage.isNew()) continue;
       // One of them, or several: each is asked again, alone.
       for (const input of some) {
         await runOne(input);
-        if (await coverage.addsToKept()) corpus.push(input);
+        if (coverage.addsToKept()) corpus.push(input);
       }
     }
     return { runs, characters: coverage.characters(), corpus, ...(failure && { failure }) };
   } finally {
-    await coverage.end();
     await target.end?.();
   }
 }
 
 /** Those of the inputs that reach what neither the seeds nor any shorter one reaches. */
 export async function minimise(target: FuzzTarget, inputs: readonly Buffer[]): Promise<readonly Buffer[]> {
-  const coverage = await watchCoverage();
+  const coverage = watchCoverage();
   const kept: Buffer[] = [];
   try {
     for (const input of target.seeds) await target.run(Buffer.from(input));
-    await coverage.addsToKept();
+    coverage.addsToKept();
     for (const input of inputs.toSorted((a, b) => a.length - b.length || Buffer.compare(a, b))) {
       await target.run(Buffer.from(input));
-      if (await coverage.addsToKept()) kept.push(input);
+      if (coverage.addsToKept()) kept.push(input);
     }
     return kept;
   } finally {
-    await coverage.end();
     await target.end?.();
   }
-}
-
-interface Coverage {
-  /** Whether code was gone through since the last look that never was before. */
-  isNew(): Promise<boolean>;
-  /** The same, against what inputs that were kept have reached. */
-  addsToKept(): Promise<boolean>;
-  characters(): number;
-  end(): Promise<void>;
-}
-
-/** Of each function, by where it stands, the characters that were gone through. */
-type Covered = Map<string, Uint8Array>;
-
-function addTo(all: Covered, some: Covered): boolean {
-  let isMore = false;
-  for (const [at, characters] of some) {
-    const before = all.get(at);
-    if (before === undefined) {
-      all.set(at, Uint8Array.from(characters));
-      isMore = true;
-      continue;
-    }
-    // By hand, as this is gone through for each character of all that ran.
-    for (let i = 0; i < characters.length; i++) {
-      if (characters[i] === 0 || before[i] === 1) continue;
-      before[i] = 1;
-      isMore = true;
-    }
-  }
-  return isMore;
-}
-
-/** By V8's own counters of blocks. */
-async function watchCoverage(): Promise<Coverage> {
-  const session = new Session();
-  session.connect();
-  await session.post('Profiler.enable');
-  await session.post('Profiler.startPreciseCoverage', { callCount: true, detailed: true });
-  const seen: Covered = new Map();
-  const kept: Covered = new Map();
-
-  const look = async (): Promise<Covered> => {
-    const { result } = await session.post('Profiler.takePreciseCoverage');
-    const covered: Covered = new Map();
-    for (const { scriptId, functions } of result.filter(({ url }) => url.startsWith('file:') && OURS.test(fileURLToPath(url)))) {
-      for (const { ranges } of functions) {
-        const [whole] = ranges;
-        if (whole === undefined || whole.count === 0) continue;
-        const characters = new Uint8Array(whole.endOffset - whole.startOffset);
-        // Ranges stand inside one another; of what ran as often as what is around it none is told.
-        for (const { startOffset, endOffset, count } of ranges) characters.fill(count > 0 ? 1 : 0, startOffset - whole.startOffset, endOffset - whole.startOffset);
-        covered.set(`${scriptId}:${whole.startOffset}`, characters);
-      }
-    }
-    return covered;
-  };
-
-  return {
-    async isNew() {
-      return addTo(seen, await look());
-    },
-    async addsToKept() {
-      const covered = await look();
-      addTo(seen, covered);
-      return addTo(kept, covered);
-    },
-    characters: () => [...seen.values()].reduce((sum, characters) => sum + characters.reduce((all, one) => all + one, 0), 0),
-    async end() {
-      await session.post('Profiler.stopPreciseCoverage');
-      session.disconnect();
-    },
-  };
 }
 
 export interface Random {

@@ -1,7 +1,8 @@
 /** The search over what is planted, in a process whose code no test runner has touched. */
 import { fuzz } from './engine.ts';
-import { planted } from './planted.ts';
 
+// Behind the engine, which counts what is loaded after it.
+const { planted } = await import('./planted.ts');
 const found: Record<string, string | undefined> = {};
 for (const target of planted) {
   const { failure } = await fuzz(target, { ms: 90_000, seed: 7 });
