@@ -1,5 +1,6 @@
 import type { TSchema } from 'typebox';
 import type { Route } from './routes.ts';
+import { errorTable } from '../core/errors.ts';
 import { isMedia } from './routes.ts';
 import { ErrorAnswer } from './schemas.ts';
 
@@ -22,13 +23,13 @@ function build(routes: readonly Route[], basePath: string, version: string): obj
     components: {
       securitySchemes: { capability: { type: 'http', scheme: 'bearer', bearerFormat: 'macaroon' } },
       schemas: { Error: plain(ErrorAnswer) },
+      responses: refusalResponses(),
     },
     paths,
   };
 }
 
 function operationOf({ method, path, summary, status, body, query, params, answer }: Route): object {
-  const refused = { description: 'A refusal, by the error table', content: { 'application/json': { schema: { $ref: '#/components/schemas/Error' } } } };
   return {
     summary,
     operationId: `${method.toLowerCase()}${path.replace(/[/{}]+(\w?)/g, (_all, letter: string) => letter.toUpperCase())}`,
@@ -37,11 +38,33 @@ function operationOf({ method, path, summary, status, body, query, params, answe
       ...(query === undefined ? [] : propertiesOf(query).map(([name, schema]) => ({ name, in: 'query', required: false, schema }))),
     ],
     ...(body && { requestBody: { required: true, content: { 'application/json': { schema: plain(body) } } } }),
-    responses: {
-      [status]: { description: 'Done', content: contentOf(answer) },
-      default: refused,
-    },
+    responses: { [status]: { description: 'Done', content: contentOf(answer) }, ...refusalsOf(body !== undefined) },
   };
+}
+
+/** Of calls with a body alone. */
+const OF_BODIES: ReadonlySet<number> = new Set([409, 413]);
+
+/** Every status of the error table, with its codes. */
+function refusals(): ReadonlyMap<number, readonly string[]> {
+  const codes = new Map<number, string[]>();
+  for (const [code, { statuses }] of Object.entries(errorTable)) for (const status of statuses) codes.set(status, [...codes.get(status) ?? [], code]);
+  return codes;
+}
+
+function refusalName(status: number): string {
+  return `Refused${status}`;
+}
+
+function refusalResponses(): Readonly<Record<string, object>> {
+  const content = { 'application/json': { schema: { $ref: '#/components/schemas/Error' } } };
+  return Object.fromEntries([...refusals()].map(([status, codes]) => [refusalName(status), { description: codes.join(', '), content }]));
+}
+
+/** Those that a call may be refused with, and no other. */
+function refusalsOf(hasBody: boolean): Readonly<Record<string, object>> {
+  const statuses = [...refusals().keys()].filter((status) => hasBody || !OF_BODIES.has(status));
+  return Object.fromEntries(statuses.map((status) => [status, { $ref: `#/components/responses/${refusalName(status)}` }]));
 }
 
 function contentOf(answer: Route['answer']): object {

@@ -108,7 +108,7 @@ function read<Q extends TSchema>(path: string, summary: string, query: Q | undef
 }
 
 function forbidden(path: string): Route {
-  return { method: 'GET', path, summary: 'Refused: private keys never leave', status: 200, answer: schemas.ErrorAnswer, isOfAnyMethod: true, handle: refuseExport };
+  return { method: 'GET', path, summary: 'Refused: private keys never leave', status: 403, answer: schemas.ErrorAnswer, isOfAnyMethod: true, handle: refuseExport };
 }
 
 async function refuseExport(): Promise<object> {
