@@ -48,8 +48,9 @@ export function vkeyTexts(keys: readonly VerifierKey[]): readonly string[] {
 function vkeysIn(text: string): readonly string[] {
   if (!text.trimStart().startsWith('{')) return text.split('\n').map((line) => line.trim()).filter((line) => line !== '');
   try {
-    const { keys } = JSON.parse(text) as { readonly keys?: readonly { readonly vkey?: unknown }[] };
-    return (keys ?? []).map(({ vkey }) => String(vkey));
+    const { keys } = JSON.parse(text) as { readonly keys?: readonly (string | { readonly vkey?: unknown })[] };
+    // As init prints them, or as audit rotate-keys does.
+    return (keys ?? []).map((key) => (typeof key === 'string' ? key : String(key.vkey)));
   } catch {
     return [];
   }

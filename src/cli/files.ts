@@ -1,6 +1,6 @@
 import type { Io } from './command.ts';
 import { randomUUID } from 'node:crypto';
-import { open, rename, stat, unlink } from 'node:fs/promises';
+import { open, rename, stat, unlink, writeFile } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import { UsageError } from './command.ts';
 
@@ -42,9 +42,13 @@ export async function sizeOf(path: string, io: Io): Promise<number | undefined> 
   return stats.isFile() ? stats.size : undefined;
 }
 
-/** Whole or not at all: written beside and put in place, so that no reader sees half of it. */
+/** Whole or not at all: written beside and put in place, so that no reader sees half of it. What is no file, a pipe or `/dev/null`, is written to as it is: nothing takes its place. */
 export async function writeWhole(path: string, content: string | Uint8Array, io: Io, { isPrivate }: { readonly isPrivate: boolean }): Promise<void> {
   const target = resolve(io.cwd, path);
+  if (await isNoFile(target)) {
+    await writeFile(target, content).catch(unwritable(path));
+    return;
+  }
   const beside = `${target}.${randomUUID()}`;
   const handle = await open(beside, 'wx', isPrivate ? 0o600 : 0o666).catch(unwritable(path));
   try {
@@ -97,4 +101,9 @@ function unwritable(path: string): (fault: unknown) => never {
 
 function codeOf(fault: unknown): string {
   return fault instanceof Error && 'code' in fault ? String(fault.code) : '';
+}
+
+async function isNoFile(target: string): Promise<boolean> {
+  const stats = await stat(target).catch(() => undefined);
+  return stats !== undefined && !stats.isFile() && !stats.isDirectory();
 }

@@ -26,7 +26,7 @@ export const rekeyCommand: Command = {
     const end = isOn(parsed, 'no-wait') ? begun : { ...begun, ...await untilMoved(client, io) };
     print(parsed, io, end, () => (end.state === 'moving'
       ? `the new root key is there, and ${end.left} rows are still to be moved under it; the service does it by itself`
-      : 'all lies under the new root key, and the one before is gone. Backups of before still need it: it is in the root-key.json beside them.'));
+      : 'all lies under the new root key, and the one before is gone. Copies of the directories from before still need it: it is in the root-key.json among them. What ron-kms backup wrote carries its own.'));
     return EXIT.ok;
   },
 };

@@ -66,6 +66,8 @@ describe('audit verify', () => {
     expect((await ronKms(['audit', 'verify', at('log'), '--vkey', ed, '--vkey', ml])).code).toBe(0);
     writeFileSync(at('lines.keys'), `${ed}\n\n${ml}\n`);
     expect((await audit('verify log --keys lines.keys')).err).toBe('');
+    writeFileSync(at('rotated.keys'), JSON.stringify({ keys: [ed, ml], until: null }));
+    expect((await audit('verify log --keys rotated.keys')).err).toBe('');
     const one = await ronKms(['audit', 'verify', at('log'), '--vkey', ed]);
     expect(one).toMatchObject({ code: 0, err: expect.stringContaining('only the Ed25519 key of the log was given') });
   });

@@ -1,6 +1,6 @@
 import type { TestService } from '../harness/service.ts';
 import { spawnSync } from 'node:child_process';
-import { createReadStream, truncateSync, writeFileSync } from 'node:fs';
+import { createReadStream, statSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { blake3 } from '@noble/hashes/blake3.js';
@@ -67,3 +67,17 @@ test('a reader that goes away is no fault', () => {
 function digestOf(answer: string): string {
   return (JSON.parse(answer) as { payload_b3: string }).payload_b3;
 }
+
+test('--out onto what is no file writes to it, and puts nothing in its place: a pipe stays a pipe', async () => {
+  const pipe = join(service.directory, 'pipe');
+  spawnSync('mkfifo', [pipe]);
+  const reader = createReadStream(pipe);
+  const read = (async () => {
+    let text = '';
+    for await (const chunk of reader) text += String(chunk);
+    return text;
+  })();
+  expect((await ronKms(['sign', 'small.bin', '--kid', kid, '--out', 'pipe'], { cwd: service.directory, env })).code).toBe(0);
+  expect(JSON.parse(await read)).toMatchObject({ kid, sigs: expect.any(Array) });
+  expect(statSync(pipe).isFIFO()).toBe(true);
+});

@@ -105,7 +105,7 @@ function growHead({ method, path, parameters }: GrownFrom, random: Random): stri
 function placesIn(value: Json): readonly Place[] {
   if (typeof value !== 'object' || value === null) return [];
   const inside = value as Record<string, Json>;
-  return Object.keys(inside).flatMap((name) => [{ inside, name }, ...placesIn(inside[name])]);
+  return Object.keys(inside).flatMap((name) => [[{ inside, name }], placesIn(inside[name])].flat());
 }
 
 function parse(body: Buffer): Json {

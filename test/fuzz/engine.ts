@@ -49,7 +49,7 @@ export async function fuzz(target: FuzzTarget, { ms, seed, corpus: before = [] }
   const coverage = watchCoverage();
   const corpus: Buffer[] = [];
   let runs = 0;
-  let failure: FuzzResult['failure'];
+  const found: { failure?: NonNullable<FuzzResult['failure']> } = {};
 
   const runOne = async (input: Buffer): Promise<void> => {
     runs++;
@@ -57,7 +57,7 @@ export async function fuzz(target: FuzzTarget, { ms, seed, corpus: before = [] }
       // It may change what it is given.
       await target.run(Buffer.from(input));
     } catch (fault) {
-      failure ??= { input, fault };
+      found.failure ??= { input, fault };
     }
   };
 
@@ -65,10 +65,10 @@ export async function fuzz(target: FuzzTarget, { ms, seed, corpus: before = [] }
     for (const input of [...target.seeds, ...before]) {
       await runOne(input);
       if (coverage.addsToKept()) corpus.push(input);
-      if (failure !== undefined) return { runs, characters: coverage.characters(), corpus, failure };
+      if (found.failure !== undefined) return { runs, characters: coverage.characters(), corpus, failure: found.failure };
     }
     if (corpus.length === 0) corpus.push(Buffer.alloc(0));
-    while (performance.now() < endsAt && failure === undefined) {
+    while (performance.now() < endsAt && found.failure === undefined) {
       const some = Array.from({ length: RUNS_PER_LOOK }, () => mutate(corpus, target, random));
       for (const input of some) await runOne(input);
       if (!coverage.isNew()) continue;
@@ -78,7 +78,7 @@ export async function fuzz(target: FuzzTarget, { ms, seed, corpus: before = [] }
         if (coverage.addsToKept()) corpus.push(input);
       }
     }
-    return { runs, characters: coverage.characters(), corpus, ...(failure && { failure }) };
+    return { runs, characters: coverage.characters(), corpus, ...found };
   } finally {
     await target.end?.();
   }
