@@ -32,7 +32,7 @@ export async function runSchemathesis({ url, token, kids, wrapped, examples, fla
   const directory = mkdtempSync(join(tmpdir(), 'ron-kms-schemathesis-'));
   try {
     const child = spawn('schemathesis', [
-      'run', `${url}/openapi.json`, '--url', url, '--header', `Authorization: Bearer ${token}`, '--seed', '1', '--max-examples', String(examples), '--phases', 'coverage,fuzzing',
+      'run', `${url}/openapi.json`, '--url', url, '--header', `Authorization: Bearer ${token}`, '--seed', '1', '--max-examples', String(examples), '--phases', 'coverage,fuzzing,stateful',
       '--checks', 'all', '--exclude-checks', NOT_OURS.join(','), '--continue-on-failure', '--no-shrink', '--request-timeout', '10', '--warnings', 'off',
       // Of a kid in a path, any text fits its schema: hardly a one is found that does not.
       '--suppress-health-check', 'filter_too_much', ...flags,
