@@ -1,10 +1,13 @@
 import type { Finding } from '../cli/doctor-finding.ts';
 import type { Io } from '../cli/command.ts';
 import type { Config } from '../config/load.ts';
+import type { AnchorRecord } from '../adapters/anchor-file/record.ts';
+import type { LogVerdict } from '../adapters/audit-check/check-log.ts';
 import type { Instance } from './open-instance.ts';
-import { existsSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { parseVkey } from '../../client/src/log/vkey.ts';
+import { readAnchorRecord } from '../adapters/anchor-file/record.ts';
 import { checkWholeLog } from '../adapters/audit-check/check-log.ts';
 import { describeFault } from '../adapters/audit-check/faults.ts';
 import { createPoolGate } from '../adapters/crypto/pool-gate.ts';
@@ -51,6 +54,12 @@ async function examineWith(devices: Devices, config: Config, io: Io): Promise<re
   }
 }
 
+/** What the file of the anchor says, where there is one; that it is authentic, only a start can tell. */
+function anchorFileOf(settings: Config['settings']): AnchorRecord | undefined {
+  const path = settings['audit.anchor_path'];
+  return settings['audit.anchor'] === 'file' && path !== undefined && existsSync(path) ? readAnchorRecord(readFileSync(path)) : undefined;
+}
+
 function examineStore(settings: Config['settings'], directory: string, { rootKeys }: Instance): { readonly findings: readonly Finding[]; readonly generation: number | undefined } {
   if (settings['service.backend'] === 'inmem') return { findings: [], generation: undefined };
   const store = inspectStore(directory, rootKeys);
@@ -68,7 +77,19 @@ async function examineLog({ settings }: Config, instance: Instance, storeGenerat
     const signer = await openLogSigner({ ...instance, file: durableFile(join(directory, INSTANCE_FILES.logKeys)), signatures, memory, keyOverlapMs: settings['audit.key_overlap'], isLookingOnly: true });
     if (!existsSync(join(directory, 'checkpoint')) && storeGeneration === 0) return { name, level: 'ok', says: 'it has not begun' };
     const vkeys = signer.keys().flatMap(({ vkey }) => parseVkey(vkey) ?? []);
-    const { faults: [first], size } = await checkWholeLog({ directory, vkeys, jobs: 1, ...(storeGeneration !== undefined && { known: { storeGeneration: { before: storeGeneration, now: generationNow } } }) });
+    const check = async (anchor: AnchorRecord | undefined): Promise<LogVerdict> => {
+      const verdict = await checkWholeLog({
+        directory, vkeys, jobs: 1,
+        known: {
+          ...(storeGeneration !== undefined && { storeGeneration: { before: storeGeneration, now: generationNow } }),
+          ...(anchor !== undefined && { anchor: { origin: anchor.origin, value: anchor.value, head: { size: anchor.head.treeSize, rootHash: anchor.head.rootHash } } }),
+        },
+      });
+      const anchorNow = anchorFileOf(settings);
+      // A service at work advances it meanwhile.
+      return anchorNow?.value === anchor?.value ? verdict : check(anchorNow);
+    };
+    const { faults: [first], size } = await check(anchorFileOf(settings));
     return first === undefined ? { name, level: 'ok', says: `${size} entries` } : { name, level: 'wrong', says: describeFault(first), advice: 'ron-kms audit verify tells all of it; docs/operations.md says what helps' };
   } catch (fault) {
     return { name, level: 'wrong', says: reasonOf(fault), advice: 'docs/operations.md says what helps' };

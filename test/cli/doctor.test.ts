@@ -1,11 +1,12 @@
 import { spawnSync } from 'node:child_process';
-import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, cpSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { once } from 'node:events';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
-import { keysetText, LAUNCHER, startService } from '../harness/service.ts';
+import { initInstance } from '../harness/file-service.ts';
+import { createKey, keysetText, LAUNCHER, startService } from '../harness/service.ts';
 import { eventually } from '../harness/poll.ts';
 import { ronKms } from './ron-kms.ts';
 
@@ -118,3 +119,25 @@ describe('config print', () => {
     expect(await ronKms(['config', 'check', '--profile', 'micronode'], { cwd: directory })).toMatchObject({ code: 0, out: 'the configuration is good (profile micronode)\n' });
   });
 });
+
+test('an older copy of log and keys under an anchor that has gone on is wrong, also with nothing running; the true one is not', async () => {
+  const home = mkdtempSync(join(directory, 'older-'));
+  for (const name of ['medium', 'older', 'true']) mkdirSync(join(home, name));
+  const anchored = ['--audit-anchor', 'file', '--audit-anchor-path', join(home, 'medium', 'anchor.json')];
+  const instance = await initInstance(home, { always: anchored });
+  const parts = ['audit', 'sealed'];
+  const look = async () => {
+    const { out } = await ronKms(['doctor', '--offline', '--json', '--config', join(home, 'kms.toml'), ...anchored], { cwd: home, env: { KMS_TEST_WORDS: 'otter lantern quartz meadow' } });
+    return (JSON.parse(out) as Told).findings.find(({ name }) => name === 'log');
+  };
+  for (const name of ['older', 'true']) {
+    const service = await instance.start();
+    await createKey(service);
+    await service.end('SIGTERM');
+    for (const part of parts) cpSync(join(home, part), join(home, name, part), { recursive: true });
+  }
+  expect(await look()).toMatchObject({ level: 'ok' });
+  for (const part of parts) rmSync(join(home, part), { recursive: true });
+  for (const part of parts) cpSync(join(home, 'older', part), join(home, part), { recursive: true });
+  expect(await look()).toMatchObject({ level: 'wrong', says: expect.stringContaining('the anchor') });
+}, 60_000);
