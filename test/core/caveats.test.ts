@@ -45,6 +45,12 @@ const whole = fc.tuple(fc.array(caveat, { maxLength: 5 }), fc.nat()).map(([more,
 
 const least = ['scope = kms:sign', 'tenant = core', 'expires = 2030-01-01T00:00:00Z'];
 
+function peersOf(cidr: string): readonly string[] {
+  const caveats = readCaveats([...least, `peer = ${cidr}`]);
+  if (typeof caveats === 'string') throw new Error(caveats);
+  return ['10.0.0.1', '10.0.1.1', 'fd00::1', 'fd00:1::1'].filter((address) => caveats.peers.every((subnet) => subnet.check(address, address.includes(':') ? 'ipv6' : 'ipv4')));
+}
+
 describe('the caveats of a token', () => {
   test('one caveat more, and nothing that was refused is admitted: not a kid, a scope, a time, a peer, a rate or a certificate', () => {
     fc.assert(fc.property(whole, fc.oneof(caveat, fc.string()), (texts, more) => {
@@ -86,6 +92,20 @@ describe('the caveats of a token', () => {
     expect(left(['not-before = 2029-01-01T00:00:00Z', 'not-before = 2028-01-01T00:00:00Z']).notBeforeMs).toBe(Date.UTC(2029, 0, 1));
   });
 
+  test('leave what they say, and of what they do not say nothing', () => {
+    const bare = { tenants: ['core'], purposes: [], algs: [], kids: [], notBeforeMs: undefined, firstNotBeforeMs: undefined, peers: [], certificates: [], rates: [], scopes: new Set(['kms:sign']), expiresAtMs: T0 };
+    expect(readCaveats(least)).toEqual(bare);
+    const more = [`mtls = sha256:${'0a'.repeat(32)}`, 'rps = 50', 'not-before = 2029-01-01T00:00:00Z', 'not-before = 2028-01-01T00:00:00Z', 'rps = 7', 'not-before = 2028-06-01T00:00:00Z'];
+    expect(readCaveats([...least, ...more])).toEqual({
+      ...bare, certificates: ['0a'.repeat(32)], rates: [{ perSecond: 50, position: 4 }, { perSecond: 7, position: 7 }],
+      notBeforeMs: Date.UTC(2029, 0, 1), firstNotBeforeMs: Date.UTC(2028, 0, 1),
+    });
+  });
+
+  test('of a network of either family admit the addresses that are in it', () => {
+    expect(['10.0.0.0/24', '10.0.0.1/32', '0.0.0.0/0', 'fd00::/8', 'fd00::/32', 'fd00::1/128'].map(peersOf)).toEqual([['10.0.0.1'], ['10.0.0.1'], ['10.0.0.1', '10.0.1.1'], ['fd00::1', 'fd00:1::1'], ['fd00::1'], ['fd00::1']]);
+  });
+
   test('a kid without a version admits every version of its key, with one only that version, and neither another key', () => {
     const [key, other] = keys;
     if (key === undefined || other === undefined) throw new Error('there are keys');
@@ -115,7 +135,7 @@ describe('the caveats of a token', () => {
     'kid = ', 'kid = *', 'kid = core/audit/ed25519', `kid = core/audit/ed25519/${uuids[0]}#v0`, `kid = core/audit/ed25519/${uuids[0]},core/audit/ed25519/${uuids[1]}`,
     'expires = never', 'expires = 2030-01-01', 'expires = 1893456000', 'expires = 2030-02-30T00:00:00Z', 'not-before = ', 'not-before = now',
     'peer = 10.0.0.1', 'peer = 10.0.0.0/33', 'peer = 10.0.0.0/08', 'peer = 10.0.0.0/8/8', 'peer = fd00::/129', 'peer = localhost/8', 'peer = /8', 'peer = 10.0.0.0/', 'peer = 10.0.0.0/-1', 'peer = *',
-    `mtls = ${'0a'.repeat(32)}`, `mtls = sha256:${'0A'.repeat(32)}`, `mtls = sha256:${'0a'.repeat(31)}`, `mtls = sha1:${'0a'.repeat(20)}`, 'mtls = sha256:',
+    `mtls = ${'0a'.repeat(32)}`, `mtls = sha256:${'0A'.repeat(32)}`, `mtls = sha256:${'0a'.repeat(31)}`, `mtls = sha256:${'0a'.repeat(33)}`, `mtls = xsha256:${'0a'.repeat(32)}`, `mtls = sha1:${'0a'.repeat(20)}`, 'mtls = sha256:',
     'rps = 0', 'rps = 050', 'rps = -1', 'rps = 1.5', 'rps = 1e3', 'rps = 10000000', 'rps = ', 'rps = ٥',
     'time < 2030-01-01T00:00', 'constructor = x', '__proto__ = x', 'toString = x', 'tenant = core\n', 'tenant = core = edge', 'ténant = core',
   ])('%j leaves nothing of the token', (text) => {

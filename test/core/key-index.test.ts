@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest';
+import type { KeyIndex } from '../../src/core/key/key-index.ts';
 import { createKeyIndex, namesIn } from '../../src/core/key/key-index.ts';
 
 const uuidOf = (number: number): string => `01932c07-0000-7000-8000-${number.toString(16).padStart(12, '0')}`;
@@ -10,14 +11,19 @@ const NAMES = [
   '', '/', uuidOf(1), uuidOf(0xabc).toUpperCase(), `${uuidOf(1)}/`, `core/bench/ed25519/${'0'.repeat(36)}`, 'core/bench/ed25519/00000000-0000-0000-0000-000000000000',
 ];
 
-describe('the index of key names', () => {
+function filled(): KeyIndex {
   const index = createKeyIndex();
-  const numbers = NAMES.map((name) => {
-    expect(index.find(name), name).toBeUndefined();
-    return index.add(name);
-  });
+  for (const name of NAMES) index.add(name);
+  return index;
+}
 
+describe('the index of key names', () => {
   test('numbers them as they come, and finds each again, and no other', () => {
+    const index = createKeyIndex();
+    const numbers = NAMES.map((name) => {
+      expect(index.find(name), name).toBeUndefined();
+      return index.add(name);
+    });
     expect(numbers).toEqual(NAMES.map((_, i) => i));
     expect(index.size()).toBe(NAMES.length);
     expect(NAMES.map(index.find)).toEqual(numbers);
@@ -25,6 +31,8 @@ describe('the index of key names', () => {
   });
 
   test('gives every name back as it was, on another thread too', () => {
+    const index = filled();
+    const numbers = NAMES.map((_, i) => i);
     expect(numbers.map(index.nameOf)).toEqual(NAMES);
     const packed = structuredClone(index.pack());
     expect([...namesIn(packed)]).toEqual(NAMES);
@@ -50,5 +58,15 @@ describe('the index of key names', () => {
     const fresh = createKeyIndex();
     expect(names.map(fresh.findOrAdd)).toEqual(names.map((_, i) => i));
     expect(names.map((_, i) => fresh.nameOf(i))).toEqual(names);
+  });
+
+  test('keeps what names have in common once, and of a UUID its 16 bytes', () => {
+    const fresh = createKeyIndex();
+    const uuids = [...Array.from({ length: 100 }, (_, i) => uuidOf(i)), '01932c07-ffff-7fff-bfff-ffffffffffff', 'abcdef01-2345-7678-9abc-def012345678'];
+    for (const uuid of uuids) fresh.add(`core/bench/ed25519/${uuid}`);
+    fresh.add(uuidOf(5));
+    const packed = fresh.pack();
+    expect(packed.prefixes).toEqual(['core/bench/ed25519/', '']);
+    expect(Buffer.from(packed.uuids).toString('hex')).toBe([...uuids, uuidOf(5)].join('').replaceAll('-', ''));
   });
 });

@@ -55,7 +55,7 @@ describe('entry bundles', () => {
   test('hold entries of up to 65,535 bytes', () => {
     const longest = Buffer.alloc(65_535, 7);
     expect(splitBundle(encodeBundle([longest, Buffer.of(1)]))).toEqual([longest, Buffer.of(1)]);
-    expect(() => encodeBundle([Buffer.alloc(65_536)])).toThrow(RangeError);
+    expect(() => encodeBundle([Buffer.alloc(65_536)])).toThrow(new RangeError('an entry has at most 65535 bytes'));
   });
 
   test('cut anywhere but behind an entry are none', () => {

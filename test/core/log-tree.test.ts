@@ -101,7 +101,14 @@ describe('a tree that grows', () => {
   });
 
   test('does not go on from a tile that is too short', () => {
-    expect(() => restoreTreeEdge(300, (_level, _index, width) => Buffer.alloc(width * 32 - 1))).toThrow(RangeError);
+    expect(() => restoreTreeEdge(300, (_level, _index, width) => Buffer.alloc(width * 32 - 1))).toThrow(new RangeError('a tile of 44 hashes has 1407 bytes'));
+  });
+
+  test('gives a copy the full tiles that were not taken, and no tile that is empty', () => {
+    const edge = grow(createTreeEdge(), 256);
+    const copy = edge.snapshot();
+    expect([edge, copy].map((each) => each.takeFullTiles().map(({ level, index, width }) => [level, index, width]))).toEqual([[[0, 0, 256]], [[0, 0, 256]]]);
+    expect([edge, copy].map((each) => each.partialTiles().map(({ level, index, width }) => [level, index, width]))).toEqual([[[1, 0, 1]], [[1, 0, 1]]]);
   });
 
   test('leaves a copy as it was, and is not changed by what happens to it', () => {

@@ -71,6 +71,13 @@ describe('a token', () => {
     }
   });
 
+  test('has caveats of any length up to its own limit, where a length takes another byte too', () => {
+    for (const length of [1, 127, 128, 129, 255, 256, 1023, 1024, 1025, 4096]) {
+      const macaroon = mint(KEY, 'i', ['x'.repeat(length)]);
+      expect(accepted(encodeToken(macaroon))).toEqual(macaroon);
+    }
+  });
+
   test('carries 64 caveats and no more, in 8 KiB and no more', () => {
     const caveats = Array.from({ length: CAVEATS_MAX }, (_, i) => `c${i}`);
     expect(accepted(encodeToken(mint(KEY, 'i', caveats)))?.caveats).toHaveLength(64);
@@ -162,7 +169,7 @@ describe('the identifier of a token', () => {
     }));
   });
 
-  test.each(['', 'ron1', 'ron1.a.b', 'ron1.a.b.c.d', 'ron1.a..c', 'ron2.a.b.c', 'RON1.a.b.c', 'ron1.a.b.c ', 'ron1.a.b.c\n', 'ron1.a.b.é', 'ron1.a.b/c.d', `ron1.${'a'.repeat(65)}.b.c`])('%j is none', (text) => {
+  test.each(['', 'ron1', 'ron1.a.b', 'ron1.a.b.c.d', 'ron1.a..c', 'ron2.a.b.c', 'xron1.a.b.c', 'RON1.a.b.c', 'ron1.a.b.c ', 'ron1.a.b.c\n', 'ron1.a.b.é', 'ron1.a.b/c.d', `ron1.${'a'.repeat(65)}.b.c`])('%j is none', (text) => {
     expect(parseIdentifier(Buffer.from(text))).toBeUndefined();
   });
 });
