@@ -5,7 +5,7 @@ import { expect, test } from 'vitest';
 
 const at = (name: string): string => fileURLToPath(new URL(name, import.meta.url));
 
-test('the search finds what is planted: four bytes that nothing tells of, a length that is believed, two spellings; a token that is believed; in a service, a fault, a private part that it shows', { timeout: 300_000 }, () => {
+test('the search finds what is planted: four bytes that nothing tells of, a length that is believed, two spellings; a token that is believed; in a service, a fault, a private part that it shows', { timeout: 600_000 }, () => {
   expect(JSON.parse(execFileSync(process.execPath, [at('planted-process.ts')], { encoding: 'utf8' }))).toEqual({
     magic: 'planted: the magic was found', 'magic again': 'planted: the magic was found', 'found before': 'planted: the magic was found', length: expect.stringContaining('out of range'), spelling: 'planted: two spellings',
     'believed module': expect.any(String), 'believed process': expect.any(String),

@@ -5,7 +5,7 @@ import { fuzz } from './engine.ts';
 const { planted } = await import('./planted.ts');
 const found: Record<string, string | undefined> = {};
 for (const target of planted) {
-  const { failure } = await fuzz(target, { ms: 90_000, seed: 7 });
+  const { failure } = await fuzz(target, { ms: 240_000, seed: 7 });
   found[target.name] = failure?.fault instanceof Error ? failure.fault.message : undefined;
 }
 // No time at all: only what was found before is gone through.
