@@ -3,8 +3,8 @@
 /** SPDX; of an `OR` one of them is enough. */
 export const LICENCES_ALLOWED: ReadonlySet<string> = new Set(['0BSD', 'Apache-2.0', 'BSD-2-Clause', 'BSD-3-Clause', 'BlueOak-1.0.0', 'CC0-1.0', 'ISC', 'MIT', 'Unlicense']);
 
-/** Only among what is never shipped: file-level copyleft binds who distributes, and Python-2.0 is a notice. */
-export const LICENCES_ALLOWED_FOR_DEVELOPMENT: ReadonlySet<string> = new Set([...LICENCES_ALLOWED, 'MPL-2.0', 'Python-2.0']);
+/** Only among what is never shipped: file-level copyleft and CC-BY bind who distributes, and Python-2.0 is a notice. */
+export const LICENCES_ALLOWED_FOR_DEVELOPMENT: ReadonlySet<string> = new Set([...LICENCES_ALLOWED, 'CC-BY-4.0', 'MPL-2.0', 'Python-2.0']);
 
 /** Whose install script may run, and why. */
 export const INSTALL_SCRIPTS_ALLOWED: Readonly<Record<string, string>> = { pkcs11js: 'compiles the binding of PKCS #11; optional, and no key is touched without it' };
