@@ -16,7 +16,8 @@ const LONG = [
 ].map((pattern) => (pattern.endsWith('**') ? `${pattern}/*.test.ts` : pattern));
 // Not named as a setting would be: the service refuses what it does not know.
 const isLong = process.env['KMS_TESTS'] === 'long';
-const coverageDirectory = process.env['KMS_COVERAGE'];
+/** `npm run coverage`: V8 counts in every process, and the files are loaded as they are, so that what it says is of them. */
+const isCounting = process.env['NODE_V8_COVERAGE'] !== undefined;
 /** Whoever names a file means it. */
 const isNamed = process.argv.some((word) => word.startsWith('test/'));
 
@@ -28,8 +29,7 @@ export default defineConfig({
     // Many tests wait for processes, disks and clocks.
     maxWorkers: 2 * availableParallelism(),
     execArgv: ['--secure-heap=4194304', '--secure-heap-min=16', '--experimental-ffi', '--disable-warning=ExperimentalWarning'],
-    // For the processes that tests start, not for those that run the tests: what those load is not what stands in the files.
-    env: coverageDirectory === undefined ? {} : { NODE_V8_COVERAGE: coverageDirectory },
+    ...(isCounting && { setupFiles: ['test/harness/take-coverage.ts'], experimental: { viteModuleRunner: false } }),
     testTimeout: 30_000,
     hookTimeout: 30_000,
   },
