@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { expect, test } from 'vitest';
 import { faultsOfLockfile } from '../../scripts/release/lockfile.ts';
-import { makeSbom } from '../../scripts/release/sbom.ts';
+import { makeSbom, shippedRefs } from '../../scripts/release/sbom.ts';
 
 const ROOT = fileURLToPath(new URL('../../', import.meta.url));
 const OWN = ['', 'client'];
@@ -48,5 +48,8 @@ test('the SBOM names what is shipped, no address and no moment, and is the same 
   const names = components.map(({ name }) => name);
   expect(names).toEqual(expect.arrayContaining(['fastify', 'sodium-native', 'pkcs11js']));
   expect(names).not.toContain('vitest');
+  // By the lockfile, one by one: also what a package for development needs as well.
+  const refs = (JSON.parse(sbom) as { components: { 'bom-ref': string }[] }).components.map((one) => one['bom-ref']);
+  expect(refs.toSorted()).toEqual([...shippedRefs(lockfile())].toSorted());
   expect(sbom).not.toMatch(/serialNumber|timestamp|"distribution"/);
 });
