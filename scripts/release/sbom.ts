@@ -22,7 +22,7 @@ export function makeSbom(root: string): string {
   return `${JSON.stringify({
     ...rest, metadata: { ...described, component: { ...withoutAddresses(described['component'] as Json), name } },
     components: (components as readonly Json[]).filter((one) => isKept(one['bom-ref'])).map(withoutAddresses).toSorted(byRef),
-    dependencies: (dependencies as readonly Json[]).filter(({ ref }) => isKept(ref)).map((one) => ({ ...one, dependsOn: ((one['dependsOn'] ?? []) as readonly string[]).filter(isKept) })).toSorted(byRef),
+    dependencies: (dependencies as readonly Json[]).filter(({ ref }) => isKept(ref)).map(({ ref, dependsOn = [] }) => ({ ref, dependsOn: (dependsOn as readonly string[]).filter(isKept) })).toSorted(byRef),
   }, null, 1)}\n`;
 }
 
