@@ -4,6 +4,7 @@ import type { AuditLog } from '../ports/audit-log.ts';
 import type { Clock } from '../ports/clock.ts';
 import type { Random } from '../ports/random.ts';
 import type { Telemetry } from '../ports/telemetry.ts';
+import type { Standing } from './anchor-standing.ts';
 import type { Integrity } from './integrity.ts';
 import { canonicalJson } from '../core/canonical-json.ts';
 import { blake3Hex } from '../core/digest.ts';
@@ -70,15 +71,16 @@ export function createAnchoring({ anchor, log, clock, random, telemetry, integri
     integrity.fail('anchor', what);
   };
 
-  /** The checkpoint first: it covers the entry. A crash anywhere before the device has it leaves the device one behind. */
-  const advanceTo = async (value: number): Promise<void> => {
+  /** The checkpoint first: it covers the entry. A crash anywhere before the device has it leaves the device one behind. Gives what the device has against it. */
+  const advanceTo = async (value: number): Promise<string | undefined> => {
     await log.checkpointNow();
     const proof = log.headProof();
     const advanced = await device.advance(value, proof);
-    if ('fault' in advanced) return disagree(advanced.fault);
+    if ('fault' in advanced) return advanced.fault;
     anchored = { size: proof.treeSize, atNs: clock.monotonicNs() };
     succeed();
     if (advanced.cosignatures !== undefined) await keepCosignatures(advanced.cosignatures, proof.treeSize);
+    return undefined;
   };
 
   const keepCosignatures = async (lines: string, size: number): Promise<void> => {
@@ -92,16 +94,25 @@ export function createAnchoring({ anchor, log, clock, random, telemetry, integri
   const anchorAnew = async (): Promise<void> => {
     const value = log.lastAnchorValue() + 1;
     await log.append([anchorEvent(value, log.headProof(), random.uuidv7())], { mustFlush: true });
-    await advanceTo(value);
+    const fault = await advanceTo(value);
+    if (fault !== undefined) disagree(fault);
+  };
+
+  /** How the device stands to the log as it is now. */
+  const look = async (): Promise<Standing> => {
+    const newest = log.headProof();
+    return standingOf(await device.read(newest), log.lastAnchorValue(), newest);
   };
 
   /** At start, and after a failure: the advance may have gone through, or not. Until that is known no entry is written. */
   const settle = async (): Promise<void> => {
-    const lastValue = log.lastAnchorValue();
-    const newest = log.headProof();
-    const standing = await standingOf(await device.read(newest), lastValue, newest);
+    const standing = await look();
     if (typeof standing === 'object') return disagree(standing.fault);
-    await (standing === 'behind' ? advanceTo(lastValue) : anchorAnew());
+    if (standing === 'equal') return anchorAnew();
+    const fault = await advanceTo(log.lastAnchorValue());
+    if (fault === undefined) return undefined;
+    // What a process that died had asked of the device may come to pass after this one has looked at it.
+    return await look() === 'equal' ? anchorAnew() : disagree(fault);
   };
 
   const succeed = (): void => {

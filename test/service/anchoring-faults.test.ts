@@ -20,6 +20,31 @@ describe('the log and its anchor do not belong together', () => {
     expectMismatch(await start(), `seen ${onFile().tree_size} entries`, 'older copy of the log');
   });
 
+  test('but not where the advance that a dead process had asked for comes to pass just as the next one looks: the two agree, and it goes on', async () => {
+    const { start, logPath, anchorPath, onFile, origin } = places.file();
+    await (await start()).mutate();
+    // The entry is in the log, and the device was asked for its value when the process died.
+    const dying = openSmallLog(logPath, origin);
+    const file = createFileAnchor({ path: anchorPath, origin: dying.origin, mac: dying.mac });
+    const never = await startAnchoring(dying, { ...file, advance: () => Promise.reject(new Error('it died')) });
+    await never.mutate().catch(() => undefined);
+    const late = { value: onFile().value + 1, head: dying.headProof() };
+    expect(dying.lastAnchorValue()).toBe(late.value);
+
+    const log = openSmallLog(logPath, origin);
+    let asked = 0;
+    const { anchoring, mutate } = await startAnchoring(log, {
+      ...file,
+      async advance(value, proof) {
+        if (++asked === 1) await file.advance(late.value, late.head);
+        return file.advance(value, proof);
+      },
+    });
+    expect([anchoring.mismatch(), anchoring.isReachable()]).toEqual([undefined, true]);
+    await mutate();
+    expect(onFile().value).toBe(log.lastAnchorValue());
+  });
+
   test('an older copy of the log was restored, and has grown beyond what the anchor has seen', async () => {
     const { start, logPath, onFile } = places.file();
     const { mutate } = await start();

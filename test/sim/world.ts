@@ -189,10 +189,13 @@ export async function runWorld({ seed, hours, time, plant, onLine }: WorldOption
     }
   };
 
-  /** The service is started again whenever it is gone. */
+  /** The service is started again whenever it is gone, and is never at odds with what belongs to it. */
   const keep = async (): Promise<void> => {
     while (!is.over) {
-      if (machine.serving() === undefined && !is.held) await revive();
+      const serving = machine.serving();
+      if (serving === undefined && !is.held) await revive();
+      const fault = is.rolledBack ? undefined : serving?.life.fault();
+      if (fault !== undefined) throw new Broken('log-is-whole', fault);
       await time.sleep(250);
     }
   };
