@@ -1,9 +1,10 @@
 import type { ChildProcess } from 'node:child_process';
 import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { eventually } from './poll.ts';
 
 const TOOL = 'tpm2_getcap';
 /** The program, where tpm2-tools are there as well: they do what the owner of a TPM can. */
@@ -30,7 +31,7 @@ export interface SoftTpm {
   drop(): Promise<void>;
 }
 
-const TRIES = 500;
+const WITHIN_MS = 10_000;
 
 export async function startSoftTpm(): Promise<SoftTpm> {
   if (SWTPM === undefined) throw new Error(SWTPM_MISSING);
@@ -42,7 +43,8 @@ export async function startSoftTpm(): Promise<SoftTpm> {
   const start = async (): Promise<void> => {
     rmSync(device, { force: true });
     child = spawn(SWTPM, ['socket', '--tpm2', '--tpmstate', `dir=${state}`, '--server', `type=unixio,path=${device}`, '--ctrl', `type=unixio,path=${control}`, '--flags', 'not-need-init,startup-clear'], { stdio: 'ignore' });
-    for (let i = 0; i < TRIES && !existsSync(device); i++) await new Promise((resolve) => { setTimeout(resolve, 10); });
+    // Its socket is there before it listens.
+    await eventually('the TPM listens', WITHIN_MS, () => isListening(device));
   };
   const stop = async (): Promise<void> => {
     const ending = child;
@@ -72,3 +74,8 @@ export async function startSoftTpm(): Promise<SoftTpm> {
   };
 }
 
+/** By the kernel's list: swtpm serves one connection after the other, and one to see whether it is there would be one of them. */
+function isListening(path: string): boolean {
+  const ACCEPTS = '00010000';
+  return readFileSync('/proc/net/unix', 'utf8').split('\n').some((line) => line.endsWith(` ${path}`) && line.split(/\s+/)[3] === ACCEPTS);
+}
