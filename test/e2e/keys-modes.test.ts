@@ -246,3 +246,17 @@ describe('a kid without a version', () => {
     expect((await verify(kid, first)).body['ok']).toBe(true);
   });
 });
+
+test('a micronode verifies under `or`: one good signature of a hybrid key is enough, and a bad one of it is not', async () => {
+  const micronode = await startService();
+  try {
+    const { kid } = await createKey(micronode);
+    const { body: { sigs } } = await call(micronode, 'POST', '/sign', { kid, payload_b3: DIGEST });
+    const [ed] = sigs as Sigs;
+    const verify = (payload_b3: string): Promise<Answer> => call(micronode, 'POST', '/verify', { kid, payload_b3, sigs: [ed] });
+    expect((await verify(DIGEST)).body).toMatchObject({ ok: true, details: { mode: 'or' } });
+    expect((await verify(OTHER)).body).toMatchObject({ ok: false });
+  } finally {
+    await micronode.stop();
+  }
+});

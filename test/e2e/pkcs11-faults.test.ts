@@ -20,6 +20,8 @@ import { LABEL, makeSoftToken, PIN, SOFTHSM_MISSING, SOFTHSM_MODULE } from '../h
 if (SOFTHSM_MODULE === undefined) console.warn(SOFTHSM_MISSING);
 
 const sign = (service: Serving, kid: string, more: object = {}): Promise<Answer> => call(service, 'POST', '/sign', { kid, payload_b3: DIGEST, ...more }, OPERATOR);
+/** What the gauge shows. */
+const cacheAgeMs = async ({ metricsUrl }: Serving): Promise<number> => Number(/^verify_cache_age_ms (\S+)$/m.exec(await (await fetch(`${metricsUrl}/metrics`)).text())?.[1]);
 const codeOf = ({ status, body }: Answer): string => (status < 300 ? 'ok' : `${status} ${(body['error'] as { code: string }).code}`);
 
 describe.skipIf(SOFTHSM_MODULE === undefined)('init --backend pkcs11', { timeout: 60_000 }, () => {
@@ -103,9 +105,11 @@ describe.skipIf(SOFTHSM_MODULE === undefined)('init --backend pkcs11', { timeout
     expect(answers.filter((answer) => answer.status === 503).every(({ headers }) => Number(headers.get('retry-after')) >= 1)).toBe(true);
     await eventually('readiness says so', 10_000, async () => !(await readinessOf(service)).conditions['backend_ready']);
     expect((await call(service, 'POST', '/verify', { kid, payload_b3: DIGEST, sigs }, OPERATOR)).body['ok']).toBe(true);
+    expect(await cacheAgeMs(service)).toBeGreaterThan(0);
     faulty.be('well');
     await untilReady(service, 30_000);
     expect(codeOf(await sign(service, kid))).toBe('ok');
+    expect(await cacheAgeMs(service)).toBe(0);
     expect(await service.end('SIGTERM')).toBe(0);
     expect(await checkWholeLog({ directory: instance.auditDir, vkeys: instance.vkeys, jobs: 0 })).toMatchObject({ ok: true, faults: [] });
   });
