@@ -78,3 +78,13 @@ describe('accepting the clock', () => {
     expect(guard.isTrusted()).toBe(true);
   });
 });
+
+test('a clock behind the last entry by no more than the tolerance is trusted, and by more is doubted', () => {
+  const guard = guardOf();
+  lastEntryMs = START_MS + 2000;
+  guard.check();
+  expect(guard.isTrusted()).toBe(true);
+  lastEntryMs = START_MS + 2001;
+  guard.check();
+  expect(guard.isTrusted()).toBe(false);
+});
