@@ -44,8 +44,9 @@ export function brokenUses(root: string, before: Declarations, now: Declarations
     writeFileSync(join(place, 'package.json'), '{"type":"module"}');
     writeFileSync(join(place, 'tsconfig.json'), JSON.stringify({ extends: './base.json', compilerOptions: { types: ['node'], typeRoots: [join(root, 'node_modules/@types')], lib: ['es2023'], noUnusedLocals: false, skipLibCheck: true }, include: ['uses.ts'] }));
     writeFileSync(join(place, 'uses.ts'), usesOf(before));
-    const { stdout } = spawnSync(join(root, 'node_modules/.bin/tsc'), ['--project', place], { encoding: 'utf8' });
-    return stdout.split('\n').filter((line) => line.startsWith('uses.ts') || line.includes('/uses.ts(')).map((line) => line.replace(/^.*?: error TS\d+: /u, ''));
+    const { stdout, status } = spawnSync(join(root, 'node_modules/.bin/tsc'), ['--project', place], { encoding: 'utf8' });
+    const broken = stdout.split('\n').filter((line) => line.startsWith('uses.ts') || line.includes('/uses.ts(')).map((line) => line.replace(/^.*?: error TS\d+: /u, ''));
+    return status === 0 || broken.length > 0 ? broken : [`the uses could not be checked: ${stdout.split('\n', 1)[0] ?? ''}`];
   } finally {
     rmSync(place, { recursive: true, force: true });
   }
@@ -58,6 +59,7 @@ function usesOf(before: Declarations): string {
   const index = before['index.d.ts'] ?? '';
   for (const [, kind, names = ''] of index.matchAll(/^export (type )?\{([^}]*)\}/gmu)) (kind === undefined ? values : types).push(...names.split(',').map((name) => name.trim()).filter((name) => name !== ''));
   for (const [, file = ''] of index.matchAll(/^export type \* from '\.\/(.*)\.[jt]s'/gmu)) types.push(...[...(before[`${file}.d.ts`] ?? '').matchAll(/^export (?:type|interface) (\w+)/gmu)].map(([, name = '']) => name));
+  if (values.length === 0) throw new Error('the last release exports no function: its declarations are not what they should be');
   return [
     "import * as before from './before/index.js';", "import * as now from './now/index.js';",
     ...values.map((name, i) => `export const value${i}: typeof before.${name} = now.${name};`),

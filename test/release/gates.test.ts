@@ -25,6 +25,11 @@ describe('the types of the client', { timeout: 60_000 }, () => {
     expect(brokenUses(ROOT, before, now)).toEqual([]);
   });
 
+  test('that cannot be read prove nothing', () => {
+    expect(() => brokenUses(ROOT, { ...now, 'index.d.ts': '' }, now)).toThrow('exports no function');
+    expect(brokenUses(`${ROOT}nowhere/../`, now, { 'index.d.ts': 'export {' }).length).toBeGreaterThan(0);
+  });
+
   test('may grow: a new function, an option that may be left out, a field more in an answer', () => {
     expect(brokenUses(ROOT, now, changed('transport.d.ts', 'interface ClientOptions {', 'interface ClientOptions {\n    readonly colour?: string;'))).toEqual([]);
     expect(brokenUses(ROOT, now, changed('index.d.ts', '/** The package', 'export declare function another(): void;\n/** The package'))).toEqual([]);
