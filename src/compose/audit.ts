@@ -19,7 +19,7 @@ import { durableFile } from '../adapters/files/durable-file.ts';
 import { createMemoryLogSigner, openLogSigner } from '../adapters/log-keys/open.ts';
 import { lookAtAnchor } from '../service/anchoring.ts';
 import { anchorOf } from './anchor.ts';
-import { logDeviceOf } from './evidence.ts';
+import { logDevicesOf } from './evidence.ts';
 import type { Devices } from './devices.ts';
 import { INSTANCE_FILES } from './open-instance.ts';
 
@@ -92,7 +92,7 @@ export async function openAudit(deps: AuditDeps): Promise<OpenedAudit> {
 async function openSigner({ config: { settings }, clock, random, signatures, memory, instance, devices }: AuditDeps, directory: string | undefined): Promise<LogSigner> {
   const keyOverlapMs = settings['audit.key_overlap'];
   if (directory === undefined || instance === undefined) return createMemoryLogSigner({ instanceId: random.uuidv7(), signatures, memory, keyOverlapMs, nowMs: clock.wallMs() });
-  return openLogSigner({ ...instance, file: durableFile(join(directory, INSTANCE_FILES.logKeys)), signatures, memory, keyOverlapMs, deviceFor: await logDeviceOf(settings, devices) });
+  return openLogSigner({ ...instance, file: durableFile(join(directory, INSTANCE_FILES.logKeys)), signatures, memory, keyOverlapMs, devicesFor: await logDevicesOf(settings, devices) });
 }
 
 function reasonOf(fault: unknown): string {

@@ -1,6 +1,6 @@
 import type { Log } from '../adapters/audit-log/log.ts';
 import type { Settings } from '../config/keys.ts';
-import type { LogDevice } from '../ports/attestor.ts';
+import type { LogDevices } from '../ports/attestor.ts';
 import type { KeyStore } from '../ports/key-store.ts';
 import type { LogSigner } from '../ports/log-signer.ts';
 import type { Evidence, EvidenceConfig, EvidenceDeps } from '../service/evidence.ts';
@@ -13,13 +13,14 @@ import { createEvidence } from '../service/evidence.ts';
 /** Classes that the device of a backend can speak for. */
 const GIVEN: Readonly<Partial<Record<Settings['service.backend'], readonly string[]>>> = { pkcs11: ['pkcs11', 'pkcs11-wrapped'], tpm: ['tpm-sealed'] };
 
-/** What gives evidence of the log's keys, and perhaps holds one; undefined where nothing here does. Opens the token. */
-export async function logDeviceOf(settings: Settings, devices: Devices): Promise<((mac: (bytes: Buffer) => Buffer) => LogDevice) | undefined> {
-  if (settings['service.amnesia']) return undefined;
-  if (settings['service.backend'] === 'tpm') return (mac) => ({ attestor: createTpmAttestor({ tpm: devices.tpm(), pcrs: settings['backends.tpm.pcrs'], mac }) });
-  if (settings['service.backend'] !== 'pkcs11') return undefined;
-  const device = createTokenLogDevice((await devices.token()).reviving);
-  return () => device;
+/** What gives evidence of the log's keys and perhaps holds one, and what did when it was the backend. Opens the token where it is either. */
+export async function logDevicesOf(settings: Settings, devices: Devices): Promise<((mac: (bytes: Buffer) => Buffer) => LogDevices) | undefined> {
+  const { 'service.amnesia': isAmnesiac, 'service.backend': backend, 'service.read_backends': readBackends = [] } = settings;
+  if (isAmnesiac) return undefined;
+  const token = [backend, ...readBackends].includes('pkcs11') ? createTokenLogDevice((await devices.token()).reviving) : undefined;
+  if (backend === 'pkcs11') return () => ({ device: token });
+  if (backend === 'tpm') return (mac) => ({ device: { attestor: createTpmAttestor({ tpm: devices.tpm(), pcrs: settings['backends.tpm.pcrs'], mac }) }, former: token });
+  return () => ({ former: token });
 }
 
 interface OpenEvidenceDeps extends Pick<EvidenceDeps, 'clock' | 'random' | 'telemetry'> {

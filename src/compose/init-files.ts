@@ -28,7 +28,7 @@ import { configKeys } from '../config/keys.ts';
 import { loadConfig } from '../config/load.ts';
 import { formatRfc3339 } from '../core/time.ts';
 import { createDevices } from './devices.ts';
-import { logDeviceOf } from './evidence.ts';
+import { logDevicesOf } from './evidence.ts';
 import { inFlags, makeCounter, stepsOf } from './init-devices.ts';
 import { deviceSealOf, openSealDevice } from './seal-device.ts';
 import { mintDemoToken } from './demo-token.ts';
@@ -116,7 +116,7 @@ async function makeKeys({ auditDir, sealedDir, keyfilePath, kdf }: InitPlan, ins
     if (settings['service.backend'] === 'pkcs11') await (await devices.token()).haveOwnKeys(true);
     const signer = await makeLogKeys({
       file: durableFile(join(auditDir, INSTANCE_FILES.logKeys)), instanceId, rootKeys, signatures, memory,
-      keyOverlapMs: configKeys['audit.key_overlap'].fallback, nowMs: systemClock.wallMs(), deviceFor: await logDeviceOf(settings, devices),
+      keyOverlapMs: configKeys['audit.key_overlap'].fallback, nowMs: systemClock.wallMs(), devicesFor: await logDevicesOf(settings, devices),
     });
     if (settings['audit.anchor'] === 'tpm') undo.push(await makeCounter(settings, devices, signer));
     await makeStore(sealedDir, rootKeys);

@@ -28,7 +28,7 @@ import { entriesAbove, knownEnds } from '../service/known-ends.ts';
 import { settleIntents, settlementsOf } from '../service/settle.ts';
 import { openAudit } from './audit.ts';
 import { openBackend } from './backend.ts';
-import { logDeviceOf } from './evidence.ts';
+import { logDevicesOf } from './evidence.ts';
 import { offlineChanges } from './offline-changes.ts';
 import { INSTANCE_FILES, openInstanceWith } from './open-instance.ts';
 import { stagedIn } from './restore-swap.ts';
@@ -119,7 +119,7 @@ export async function renew(deps: RestoreDeps, opener: Opener, standing: Standin
   try {
     const signer = await makeLogKeys({
       file: durableFile(join(directory, INSTANCE_FILES.logKeys)), ...instance, signatures: deps.signatures, memory,
-      keyOverlapMs: config.settings['audit.key_overlap'], nowMs: clock.wallMs(), deviceFor: await logDeviceOf(config.settings, deps.devices),
+      keyOverlapMs: config.settings['audit.key_overlap'], nowMs: clock.wallMs(), devicesFor: await logDevicesOf(config.settings, deps.devices),
     });
     await moveUnder(deps, instance.rootKeys, onProgress);
     const audit = await openAudit({ ...deps, config, instance, begins: { replaces: standing.replaces, firstGeneration: manifest.generation } });

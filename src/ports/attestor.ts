@@ -40,8 +40,15 @@ export interface HeldElsewhere {
   readonly shown: Readonly<Record<string, string>>;
 }
 
-/** What a log's keys need of a device; either may be left out. */
+/** What a log's keys need of a device. */
 export interface LogDevice {
   readonly attestor: Attestor;
   readonly logKeys?: LogKeyHolder;
+}
+
+export interface LogDevices {
+  /** New keys are attested by it, and made on it where it holds them. */
+  readonly device?: LogDevice | undefined;
+  /** It was `device` once: keys that it holds sign until their overlap ends. */
+  readonly former?: LogDevice | undefined;
 }

@@ -23,6 +23,12 @@ const pathOf = (kid: string): string => kid.split('#')[0] ?? '';
 
 const classOf = async (service: Serving, kid: string): Promise<string> => (await call(service, 'GET', `/keys/${pathOf(kid)}`, undefined, OPERATOR)).body['versions'].at(-1).attestation_class;
 
+interface NewestLogKey { readonly held_by?: { readonly label: string }; readonly attestation?: { readonly class: string } }
+const newestLogKey = async (service: Serving): Promise<NewestLogKey> =>
+  ((await call(service, 'GET', '/audit/keys', undefined, OPERATOR)).body['keys'] as (NewestLogKey & { alg: string })[]).findLast(({ alg }) => alg === 'ed25519') ?? {};
+
+const isProven = async ({ apiUrl }: Serving, index: number): Promise<boolean> => (await fetch(`${apiUrl}/v1/kms/audit/receipts/${index}`, { headers: { authorization: `Bearer ${OPERATOR}` } })).ok;
+
 /** Each step goes on from the one before: one tenant on its way from sealed files to a TPM, to a token, and back to files. */
 describe.skipIf(!IS_HERE)('a tenant moves by rotation', { timeout: 60_000 }, () => {
   const root = mkdtempSync(join(tmpdir(), 'ron-kms-several-'));
@@ -94,6 +100,7 @@ describe.skipIf(!IS_HERE)('a tenant moves by rotation', { timeout: 60_000 }, () 
     expect([codeOf(await sign(service)), await classOf(service, signing)]).toEqual(['ok', 'tpm-sealed']);
     await wrapAll(service, 'tpm');
     expect(new Set(await unwrapAll(service))).toEqual(new Set(['file: ok', 'tpm: ok']));
+    await eventually('the log keys come with a quote', 15_000, async () => (await newestLogKey(service)).attestation?.class === 'tpm');
   });
 
   test('from there into a token, with both of before still read, and a new root key on the way', async () => {
@@ -101,6 +108,8 @@ describe.skipIf(!IS_HERE)('a tenant moves by rotation', { timeout: 60_000 }, () 
     for (const kid of [signing, ...Object.values(wrapping)]) expect(codeOf(await call(service, 'POST', `/keys/${kid}/rotate`, {}, OPERATOR))).toBe('ok');
     expect([codeOf(await sign(service)), await classOf(service, signing)]).toEqual(['ok', 'pkcs11-wrapped']);
     await wrapAll(service, 'pkcs11');
+    await eventually('the log key is made in the token, whose word a signature has', 15_000, async () => (await newestLogKey(service)).held_by?.label === LABEL);
+    expect((await call(service, 'POST', '/sign', { kid: signing, payload_b3: DIGEST, attest: true }, OPERATOR)).body).toHaveProperty('attestation.class', 'pkcs11-wrapped');
     expect(codeOf(await call(service, 'POST', '/admin/rekey', {}, OPERATOR))).toBe('ok');
     await eventually('all is moved', 20_000, async () => (await call(service, 'GET', '/admin/rekey', undefined, OPERATOR)).body['state'] === 'done');
     await service.end('SIGKILL');
@@ -122,13 +131,17 @@ describe.skipIf(!IS_HERE)('a tenant moves by rotation', { timeout: 60_000 }, () 
     for (const kid of [signing, ...Object.values(wrapping)]) expect(codeOf(await call(service, 'POST', `/keys/${kid}/rotate`, {}, OPERATOR))).toBe('ok');
     expect(await classOf(service, signing)).toBe('file');
     expect(new Set(await unwrapAll(service))).toEqual(new Set(['file: ok', 'tpm: ok', 'pkcs11: ok']));
+    await eventually('the log key is in files', 15_000, async () => (await newestLogKey(service)).held_by === undefined);
     soft.remove();
     await eventually('it is out', 20_000, async () => (await unwrapAll(service)).includes('pkcs11: 503 StoreUnavailable'));
     for (let i = 0; i < 5; i++) expect(codeOf(await sign(service))).toBe('ok');
     expect((await unwrapAll(service)).filter((code) => !code.startsWith('pkcs11')).every((code) => code.endsWith('ok'))).toBe(true);
+    const { body: { audit: { index } } } = await sign(service);
+    await eventually('a checkpoint covers it', 15_000, () => isProven(service, index));
     soft.putBack();
     await eventually('it is back', 30_000, async () => (await unwrapAll(service)).every((code) => code.endsWith('ok')));
     await service.end('SIGTERM');
+    expect(await instance.startRefused({ flags: ['--service-read-backends', 'tpm', '--backends-file-passphrase-env', 'NEW_WORDS'] })).toMatch(/a log key is held by a token \(kms\) and signs until 20.*list .*pkcs11.* in service.read_backends/);
     expect(await checkWholeLog({ directory: instance.auditDir, vkeys: instance.vkeys, jobs: 0 })).toMatchObject({ ok: true, faults: [] });
   });
 });

@@ -21,7 +21,7 @@ beforeAll(async () => {
 afterAll(() => policy.crash());
 beforeEach(async () => {
   collector = await startOtlpCollector();
-  service = await startService({ flags: ['--observability-otlp-url', collector.url, '--policy-mode', 'http', '--policy-url', policy.url, '--policy-cache-ttl', '0s'] });
+  service = await startService({ flags: ['--observability-otlp-url', collector.url, '--policy-mode', 'http', '--policy-url', policy.url, '--policy-cache-ttl', '0s', '--policy-deadline', '10s'] });
 });
 afterEach(async () => {
   await service.stop();

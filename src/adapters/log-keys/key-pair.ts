@@ -23,6 +23,8 @@ export interface HeldKey {
   readonly kind: LogKeyKind;
   readonly vkey: VerifierKey;
   readonly signer: Signer;
+  /** On a device, which may not answer. */
+  readonly isElsewhere?: true;
 }
 
 interface LogKeyKind {
@@ -72,7 +74,7 @@ export function keyElsewhere(kind: LogKeyKind, origin: string, publicBytes: Buff
     if (holder === undefined) throw new Error('nothing is to be signed here');
     return holder.sign(held, message);
   };
-  return { kind, vkey: vkeyOf(origin, kind.type, publicBytes), signer: { publicBytes, sign, destroy: () => undefined } };
+  return { kind, vkey: vkeyOf(origin, kind.type, publicBytes), signer: { publicBytes, sign, destroy: () => undefined }, isElsewhere: true };
 }
 
 /** The key again from its seed, which is destroyed. */
@@ -84,12 +86,18 @@ export function openKey(kind: LogKeyKind, origin: string, seed: Secret, { signat
   }
 }
 
-/** Signature lines over the checkpoint, all of one kind before those of the next. */
-export async function signatureLines(keys: readonly HeldKey[], checkpoint: Checkpoint, nowMs: number): Promise<string> {
+/** Signature lines over the checkpoint, all of one kind before those of the next; without those that may lack and whose key does not answer. */
+export async function signatureLines(keys: readonly HeldKey[], checkpoint: Checkpoint, nowMs: number, mayLack: (key: HeldKey) => boolean = () => false): Promise<string> {
   const ordered = logKeyKinds.flatMap((kind) => keys.filter((key) => key.kind === kind));
-  const lines = await Promise.all(ordered.map(async (key) =>
-    formatSignature({ name: key.vkey.name, keyId: key.vkey.keyId, signature: await key.kind.signNote(key, checkpoint, nowMs) })));
+  const lines = await Promise.all(ordered.map((key) => signatureLine(key, checkpoint, nowMs).catch((fault: unknown) => {
+    if (mayLack(key)) return '';
+    throw fault;
+  })));
   return lines.join('');
+}
+
+async function signatureLine(key: HeldKey, checkpoint: Checkpoint, nowMs: number): Promise<string> {
+  return formatSignature({ name: key.vkey.name, keyId: key.vkey.keyId, signature: await key.kind.signNote(key, checkpoint, nowMs) });
 }
 
 /** What keys say of those that come after them. No note and no cosigned message can begin like this: an origin ends in a UUID. */

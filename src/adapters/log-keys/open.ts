@@ -1,4 +1,4 @@
-import type { LogDevice } from '../../ports/attestor.ts';
+import type { LogDevices } from '../../ports/attestor.ts';
 import type { LogSigner } from '../../ports/log-signer.ts';
 import type { DurableFile } from '../files/durable-file.ts';
 import type { KeyPairDeps } from './key-pair.ts';
@@ -14,7 +14,7 @@ export interface LogKeysDeps extends KeyPairDeps, VaultDeps {
   readonly keyOverlapMs: number;
   readonly isLookingOnly?: boolean;
   /** Given what authenticates the log's state, which a device may want for its own. */
-  readonly deviceFor?: ((mac: (bytes: Buffer) => Buffer) => LogDevice) | undefined;
+  readonly devicesFor?: ((mac: (bytes: Buffer) => Buffer) => LogDevices) | undefined;
 }
 
 /** The signer with the keys that lie in the file. */
@@ -25,7 +25,7 @@ export function openLogSigner(deps: LogKeysDeps): Promise<LogSigner> {
 /** Makes the first keys of a log, durable when it returns; its entry 0 is to announce them. */
 export async function makeLogKeys({ nowMs, ...deps }: LogKeysDeps & { readonly nowMs: number }): Promise<LogSigner> {
   const vault = createVault(deps);
-  const { set, keys } = await makeSet({ position: 0, reason: 'start', nowMs, fromIndex: 0 }, { ...deps, vault, origin: originOf(deps.instanceId), device: deps.deviceFor?.(vault.mac) });
+  const { set, keys } = await makeSet({ position: 0, reason: 'start', nowMs, fromIndex: 0 }, { ...deps, vault, origin: originOf(deps.instanceId), ...deps.devicesFor?.(vault.mac) });
   await vault.save({ sets: [set] });
   for (const { signer } of keys) signer.destroy();
   // Read back: what does not open now would not open later.
@@ -43,7 +43,7 @@ export async function createMemoryLogSigner(deps: Omit<LogKeysDeps, 'file' | 'ro
 }
 
 async function openFrom(vault: LogKeysVault, deps: LogKeysDeps): Promise<LogSigner> {
-  return createLogSigner({ ...deps, vault, origin: originOf(deps.instanceId), device: deps.deviceFor?.(vault.mac) }, await vault.load());
+  return createLogSigner({ ...deps, vault, origin: originOf(deps.instanceId), ...deps.devicesFor?.(vault.mac) }, await vault.load());
 }
 
 function fileInRam(): DurableFile {

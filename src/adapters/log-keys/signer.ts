@@ -1,7 +1,8 @@
+import type { Checkpoint } from '../../../client/src/log/checkpoint.ts';
 import type { LogKeysDetail, LogSigner } from '../../ports/log-signer.ts';
 import type { HeldKey, KeyPairDeps } from './key-pair.ts';
 import type { LogKeysState, LogKeysVault, StoredAttestation, StoredKey, StoredSet } from './vault.ts';
-import type { AttestationKey, Attestor, HeldElsewhere, LogDevice } from '../../ports/attestor.ts';
+import type { AttestationKey, Attestor, HeldElsewhere, LogDevices, LogKeyHolder } from '../../ports/attestor.ts';
 import type { EvidenceStatement } from '../../../client/src/log/evidence.ts';
 import assert from 'node:assert';
 import { randomBytes } from 'node:crypto';
@@ -14,13 +15,11 @@ import { KmsError } from '../../core/errors.ts';
 import { formatRfc3339, parseRfc3339 } from '../../core/time.ts';
 import { announcementSignatures, keyElsewhere, logKeyKinds, makeKey, openKey, signatureLines } from './key-pair.ts';
 
-export interface SignerDeps extends KeyPairDeps {
+export interface SignerDeps extends KeyPairDeps, LogDevices {
   readonly vault: LogKeysVault;
   readonly origin: string;
   /** `audit.key_overlap`. */
   readonly keyOverlapMs: number;
-  /** Where it holds Ed25519 keys, new ones are made there. */
-  readonly device?: LogDevice | undefined;
   /** Nothing is to be signed: what is held elsewhere need not be there. */
   readonly isLookingOnly?: boolean | undefined;
 }
@@ -35,7 +34,7 @@ export function createLogSigner(deps: SignerDeps, opened: LogKeysState): LogSign
   const { vault, origin, keyOverlapMs } = deps;
   const heldBySet = new Map<string, readonly HeldKey[]>();
   let state = opened;
-  /** The last note that more than one set signed. */
+  /** The last note that all of more than one set signed. */
   let overlapNote = '';
 
   for (const set of setsInUse(opened)) heldBySet.set(nameOf(set), openSet(set, deps));
@@ -58,12 +57,18 @@ export function createLogSigner(deps: SignerDeps, opened: LogKeysState): LogSign
   /** One that stays on its device is one that nobody uses any more. */
   const dropElsewhere = async (before: LogKeysState, next: LogKeysState): Promise<void> => {
     const staying = new Set(elsewhereIn(next).map(({ label }) => label));
-    for (const held of elsewhereIn(before)) if (!staying.has(held.label)) await deps.device?.logKeys?.destroy(held).catch(() => undefined);
+    for (const held of elsewhereIn(before)) if (!staying.has(held.label)) await holderIn(deps)?.destroy(held).catch(() => undefined);
     const inUse = new Set(setsInUse(next).map(nameOf));
-    for (const set of setsInUse(before)) if (!inUse.has(nameOf(set)) && set.attestation !== undefined) await deps.device?.attestor.dropKey?.(set.attestation).catch(() => undefined);
+    for (const set of setsInUse(before)) if (!inUse.has(nameOf(set)) && set.attestation !== undefined) await attestorIn(deps, set.attestation)?.dropKey?.(set.attestation).catch(() => undefined);
   };
 
   const heldOf = (sets: readonly StoredSet[]): readonly HeldKey[] => sets.flatMap((set) => heldBySet.get(nameOf(set)) ?? []);
+
+  /** All of the newest set, and of those before it what answers: a device that is left behind stops no checkpoint. */
+  const linesOver = async (checkpoint: Checkpoint, sets: readonly StoredSet[], nowMs: number): Promise<string> => {
+    const newest = new Set(heldOf(sets.slice(-1)));
+    return signatureLines(heldOf(sets), checkpoint, nowMs, (key) => key.isElsewhere === true && !newest.has(key));
+  };
 
   const prepareSet = async (reason: StoredSet['reason'], nowMs: number, treeSize: number): Promise<StoredSet> => {
     const before = state.prepared?.set;
@@ -89,8 +94,8 @@ export function createLogSigner(deps: SignerDeps, opened: LogKeysState): LogSign
     async sign(checkpoint, nowMs) {
       assert(checkpoint.origin === origin, 'a log signs its own checkpoints only');
       const sets = state.sets.filter((set) => signs(set, nowMs));
-      const note = `${formatCheckpoint(checkpoint)}\n${await signatureLines(heldOf(sets), checkpoint, nowMs)}`;
-      if (sets.length > 1) overlapNote = note;
+      const note = `${formatCheckpoint(checkpoint)}\n${await linesOver(checkpoint, sets, nowMs)}`;
+      if (sets.length > 1 && sets.every((set) => isSignedBy(note, set))) overlapNote = note;
       return note;
     },
 
@@ -132,8 +137,8 @@ export function createLogSigner(deps: SignerDeps, opened: LogKeysState): LogSign
       state = await vault.move(state);
     },
 
-    /** Keys of before the device are due at once. */
-    newestMs: () => (deps.device !== undefined && state.sets.at(-1)?.attestation === undefined ? 0 : parseRfc3339(state.sets.at(-1)?.made_at ?? '') ?? 0),
+    /** Keys of before this device, or of one that was left behind, are due at once. */
+    newestMs: () => (state.sets.at(-1)?.attestation?.class === deps.device?.attestor.backend ? parseRfc3339(state.sets.at(-1)?.made_at ?? '') ?? 0 : 0),
 
     attestationOf(keys) {
       const set = [...state.sets, ...(state.prepared === undefined ? [] : [state.prepared.set])].find((one) => String(one.keys.map(({ vkey }) => vkey)) === String(keys));
@@ -142,7 +147,7 @@ export function createLogSigner(deps: SignerDeps, opened: LogKeysState): LogSign
 
     async attest(claim) {
       const key = state.sets.at(-1)?.attestation;
-      if (deps.device === undefined || key === undefined) throw new KmsError('AttestationMissing', { hint: 'no device here gives evidence, or the log has no attestation key yet' });
+      if (deps.device === undefined || key?.class !== deps.device.attestor.backend) throw new KmsError('AttestationMissing', { hint: 'no device here gives evidence, or the log has no attestation key of it yet' });
       const { attestor } = deps.device;
       const { subject } = claim;
       const device = await attestor.describe('kid' in subject ? { kid: subject.kid, attestationClass: claim.class } : undefined);
@@ -191,14 +196,23 @@ function elsewhereIn(state: LogKeysState): readonly HeldElsewhere[] {
   return setsInUse(state).flatMap(({ keys }) => keys.flatMap(({ held }) => held ?? []));
 }
 
-function openSet({ position, keys }: StoredSet, { vault, origin, device, isLookingOnly = false, ...deps }: SignerDeps): readonly HeldKey[] {
+function holderIn({ device, former }: LogDevices): LogKeyHolder | undefined {
+  return device?.logKeys ?? former?.logKeys;
+}
+
+function attestorIn({ device, former }: LogDevices, { class: backend }: StoredAttestation): Attestor | undefined {
+  return [device, former].find((one) => one?.attestor.backend === backend)?.attestor;
+}
+
+function openSet({ position, keys, until }: StoredSet, { vault, origin, isLookingOnly = false, ...deps }: SignerDeps): readonly HeldKey[] {
+  const holder = holderIn(deps);
   return keys.map((stored) => {
     const kind = logKeyKinds.find(({ alg }) => alg === stored.alg);
     assert(kind !== undefined, 'log keys are of a kind that is known');
     if (stored.held !== undefined) {
       const publicKey = parseVkey(stored.vkey)?.publicKey;
-      if (publicKey === undefined || (device?.logKeys === undefined && !isLookingOnly)) throw new Error(`a log key is held by a token (${stored.held.shown['label']}): set service.backend = "pkcs11"`);
-      return keyElsewhere(kind, origin, publicKey, stored.held, device?.logKeys);
+      if (publicKey === undefined || (holder === undefined && !isLookingOnly)) throw new Error(`a log key is held by a token (${stored.held.shown['label']})${until === undefined ? '' : ` and signs until ${until}`}: list "pkcs11" in service.read_backends, or set service.backend = "pkcs11"`);
+      return keyElsewhere(kind, origin, publicKey, stored.held, holder);
     }
     const held = openKey(kind, origin, vault.open(stored, position), deps);
     assert(parseVkey(stored.vkey)?.publicKey.equals(held.vkey.publicKey) === true, 'a seed gives the public key it was sealed with');
