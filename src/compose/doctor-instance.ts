@@ -75,6 +75,10 @@ async function examineLog({ settings }: Config, instance: Instance, storeGenerat
     const signatures = createSignaturePrimitives({ memory, gate: createPoolGate(1), publicKeys: createPublicKeyCache(1) });
     const directory = settings['audit.dir'];
     const signer = await openLogSigner({ ...instance, file: durableFile(join(directory, INSTANCE_FILES.logKeys)), signatures, memory, keyOverlapMs: settings['audit.key_overlap'], isLookingOnly: true });
+    const leftBehind = signer.keys().find(({ heldBy, untilIndex }) => heldBy !== undefined && untilIndex === undefined)?.heldBy;
+    if (leftBehind !== undefined && ![settings['service.backend'], ...settings['service.read_backends'] ?? []].includes('pkcs11')) {
+      return { name, level: 'wrong', says: `a log key is held by a token (${leftBehind['label']}) that is not in use`, advice: 'list "pkcs11" in service.read_backends; docs/runbooks/moving.md, "Back to files"' };
+    }
     if (!existsSync(join(directory, 'checkpoint')) && storeGeneration === 0) return { name, level: 'ok', says: 'it has not begun' };
     const vkeys = signer.keys().flatMap(({ vkey }) => parseVkey(vkey) ?? []);
     const check = async (anchor: AnchorRecord | undefined): Promise<LogVerdict> => {

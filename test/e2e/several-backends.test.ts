@@ -142,6 +142,8 @@ describe.skipIf(!IS_HERE)('a tenant moves by rotation', { timeout: 60_000 }, () 
     await eventually('it is back', 30_000, async () => (await unwrapAll(service)).every((code) => code.endsWith('ok')));
     await service.end('SIGTERM');
     expect(await instance.startRefused({ flags: ['--service-read-backends', 'tpm', '--backends-file-passphrase-env', 'NEW_WORDS'] })).toMatch(/a log key is held by a token \(kms\) and signs until 20.*list .*pkcs11.* in service.read_backends/);
+    const { out } = await ronKms(['doctor', '--config', join(root, 'kms.toml'), '--offline', '--json', '--backends-file-passphrase-env', 'NEW_WORDS'], { cwd: root, env: environment });
+    expect(out).toContain('a log key is held by a token (kms) that is not in use');
     expect(await checkWholeLog({ directory: instance.auditDir, vkeys: instance.vkeys, jobs: 0 })).toMatchObject({ ok: true, faults: [] });
   });
 });
