@@ -17,7 +17,7 @@ const DIRECTORY = '/log';
 let pids = 1;
 
 /** What is there before the log is. */
-export function newDisk({ origin }: TestSigner): DiskImage {
+export function newDisk({ origin }: Pick<TestSigner, 'origin'>): DiskImage {
   return new Map([[`${DIRECTORY}/identity.json`, Buffer.from(formatIdentity({ instanceId: origin.replace(/.*\//, ''), createdAt: '2026-11-23T10:00:00.000Z' }))]]);
 }
 
@@ -32,7 +32,7 @@ export async function openSimulated(files: FaultyFiles, signer: TestSigner, more
 }
 
 /** The whole check of what is on a disk; undefined where no checkpoint was written yet. */
-export async function checkImage(image: DiskImage, { vkeys }: TestSigner): Promise<LogVerdict | undefined> {
+export async function checkImage(image: DiskImage, { vkeys }: Pick<TestSigner, 'vkeys'>): Promise<LogVerdict | undefined> {
   if (!image.has(`${DIRECTORY}/checkpoint`)) return undefined;
   const root = mkdtempSync(join(tmpdir(), 'ron-kms-image-'));
   try {

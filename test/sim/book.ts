@@ -22,7 +22,7 @@ export interface ToldEntry {
   readonly index: number;
   readonly opId: string;
   readonly op: string;
-  readonly kid: string;
+  readonly kid: string | undefined;
 }
 
 /** Something that must never be so; the first word names the promise. */

@@ -36,6 +36,8 @@ export interface Clients {
   /** Everything that was told, looked at once more when all trouble is over. */
   review(): Promise<void>;
   operator(method: string, path: string): Promise<Reply>;
+  /** The operator has new keys made for the log; where somebody may know those before, with their end. */
+  changeLogKeys(isCompromised: boolean): Promise<void>;
   tokenFor(tenant: string): string;
   readonly anyTenantToken: string;
 }
@@ -64,7 +66,7 @@ export function createClients({ send, book, chance, sleep, trace }: ClientsDeps)
 
   const keysOf = (tenant: string): readonly KnownKey[] => [...book.keys.values()].filter((key) => key.tenant === tenant);
 
-  const told = (answer: any, op: string, kid: string): void => {
+  const told = (answer: any, op: string, kid: string | undefined): void => {
     book.told.push({ index: answer.audit.index, opId: answer.audit.op_id, op, kid });
   };
 
@@ -308,6 +310,13 @@ export function createClients({ send, book, chance, sleep, trace }: ClientsDeps)
         }
       }
       trace('reviewed');
+    },
+    async changeLogKeys(isCompromised) {
+      const reply = await send(tokenOf('operator', '*', `${SCOPES},kms:admin`), 'POST', '/admin/log-keys', { body: { compromised: isCompromised } });
+      trace(`log keys${isCompromised ? ', compromised' : ''}: ${reply === 'lost' ? reply : 'answer' in reply ? 'ok' : reply.refused}`);
+      if (reply === 'lost' || 'refused' in reply) return;
+      told(reply.answer, 'log-keys', undefined);
+      count(book, 'log-keys');
     },
     tokenFor: (tenant) => tokenOf(`reviewer-${tenant}`, tenant, SCOPES),
     anyTenantToken: tokenOf('operator', '*', `${SCOPES},kms:admin`),

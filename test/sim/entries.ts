@@ -5,7 +5,7 @@ import { Broken, baseOf, versionOf } from './book.ts';
 export function requireEntry(entry: Entry | undefined, { index, opId, op, kid }: ToldEntry): void {
   if (entry === undefined) throw new Broken('entry-first', `${op} was answered with entry ${index}, which is not there`);
   const isIt = entry['op_id'] === opId && entry['op'] === op && entry['kid'] === kid && entry['result'] === 'ok';
-  if (!isIt) throw new Broken('answered-is-kept', `${op} by ${kid} was answered with entry ${index}, which is ${JSON.stringify(entry)}`);
+  if (!isIt) throw new Broken('answered-is-kept', `${op} by ${kid ?? 'nobody'} was answered with entry ${index}, which is ${JSON.stringify(entry)}`);
 }
 
 /** Over the whole log: every answer has its own entry, keys count without a gap, and versions only go up. */

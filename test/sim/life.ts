@@ -3,14 +3,15 @@ import type { Log } from '../../src/adapters/audit-log/log.ts';
 import type { Anchor } from '../../src/ports/anchor.ts';
 import type { Clock } from '../../src/ports/clock.ts';
 import type { Custody } from '../../src/ports/custody.ts';
+import type { LogSigner } from '../../src/ports/log-signer.ts';
 import type { KeyStore } from '../../src/ports/key-store.ts';
 import type { PublicKeys } from '../../src/ports/public-keys.ts';
 import type { Random } from '../../src/ports/random.ts';
 import type { Telemetry } from '../../src/ports/telemetry.ts';
 import type { OperationsConfig } from '../../src/service/operations.ts';
 import type { Keyset } from '../../src/adapters/auth-keyset/keyset.ts';
-import type { TestSigner } from '../harness/log-signer.ts';
 import type { Disk } from './disk.ts';
+import type { SimulatedLogKeys } from './log-keys.ts';
 import { createKeysetCapabilities } from '../../src/adapters/auth-keyset/capabilities.ts';
 import { noRevocations } from '../../src/adapters/auth-keyset/revocations.ts';
 import { openFileStorage } from '../../src/adapters/audit-file/storage.ts';
@@ -25,7 +26,9 @@ import { makeAuthenticate } from '../../src/service/authenticate.ts';
 import { createClockGuard } from '../../src/service/clock-guard.ts';
 import { guardCustody } from '../../src/service/custody-guard.ts';
 import { createIntegrity } from '../../src/service/integrity.ts';
+import { makeLogKeyKeeping } from '../../src/service/log-keeping.ts';
 import { createOperations } from '../../src/service/operations.ts';
+import { KEY_ROTATION_MS } from './log-keys.ts';
 
 const DIRECTORY = '/log';
 const TICK_MS = 1000;
@@ -38,7 +41,7 @@ export interface LifeDeps {
   readonly custody: Custody;
   readonly publicKeys: PublicKeys;
   readonly anchor: Anchor;
-  readonly signer: TestSigner;
+  readonly logKeys: SimulatedLogKeys;
   readonly keyset: Keyset;
   readonly clock: Clock;
   readonly random: Random;
@@ -68,7 +71,7 @@ export interface Input {
 }
 
 /** Throws when it cannot start: what the disk does just now may be the reason. */
-export async function startLife({ pid, disk, custody: backend, publicKeys, signer, keyset, clock, random, durability, settings, tell, plant, ...deps }: LifeDeps): Promise<RunningLife> {
+export async function startLife({ pid, disk, custody: backend, publicKeys, logKeys, keyset, clock, random, durability, settings, tell, plant, ...deps }: LifeDeps): Promise<RunningLife> {
   const store = plantedStore(deps.store, plant, clock);
   const anchor = plant === 'ignores-anchor' ? undefined : deps.anchor;
   const telemetry: Telemetry = {
@@ -76,6 +79,7 @@ export async function startLife({ pid, disk, custody: backend, publicKeys, signe
     event: (_level, event, fields) => tell(event, fields),
   };
   const storage = await openFileStorage(DIRECTORY, { files: disk.files, processes: { ownPid: pid, lifeOf: (of) => (of === pid ? 'alive' : undefined) } });
+  const signer = plantedSigner(await logKeys.open(disk.files), plant);
   let anchorFault: string | undefined;
   const log = await openLog({
     storage, signer, clock, random, options: { durability, checkpointEveryOps: 150, sealBytes: 60_000 },
@@ -90,9 +94,13 @@ export async function startLife({ pid, disk, custody: backend, publicKeys, signe
   const integrity = createIntegrity({ log, telemetry });
   if (anchorFault !== undefined) integrity.fail('anchor', anchorFault);
   const anchoring = anchor && createAnchoring({ anchor, log: { ...log, headProof: () => headProof(log) }, clock, random, telemetry, integrity, intervalMs: 3_600_000 });
+  const audit = plantedLog(log, plant);
+  const keys = makeLogKeyKeeping({
+    signer, audit, reader: log, changeKeys: log.changeKeys, keyRotationMs: KEY_ROTATION_MS, clocks: { clock, guard: clockGuard }, report: { telemetry, random },
+  });
   const operations = createOperations({
-    custody: { custody, publicKeys, evidence: { forSigning: async () => undefined } }, store, audit: plantedLog(log, plant), telemetry, tracing: noTracing,
-    log: { reader: log, head: unavailable, ...(anchoring && { anchoring }), keys: { rotate: unavailable }, integrity },
+    custody: { custody, publicKeys, evidence: { forSigning: async () => undefined } }, store, audit, telemetry, tracing: noTracing,
+    log: { reader: log, head: unavailable, ...(anchoring && { anchoring }), keys, integrity },
     policy: createBuiltinPolicy(() => ({ stage: { produceHybrid: true, verifyMode: 'or', rolloutPercent: 100 }, attestRequire: 'if-available', tenants: new Map() })),
     settings: { look: () => ({ version: '', changes: [], apply: settings.reload }) },
     system: { clock, random, clockGuard },
@@ -110,6 +118,7 @@ export async function startLife({ pid, disk, custody: backend, publicKeys, signe
       clockGuard.check();
       await custody.tick();
       await anchoring?.tick();
+      await keys.tick();
       await operations.housekeeping();
     });
   }, TICK_MS);
@@ -134,10 +143,16 @@ export async function startLife({ pid, disk, custody: backend, publicKeys, signe
   };
 }
 
-/** A log that loses the entries of signatures, and says that it has them. */
+/** A log that loses the entries of signatures, or of its own keys, and says that it has them. */
 function plantedLog(log: Log, plant: string | undefined): Log {
-  if (plant !== 'skips-entries') return log;
-  return { ...log, append: async (events, how) => (events[0]?.op === 'sign' && events[0].result === 'ok' ? { firstIndex: log.size() } : log.append(events, how)) };
+  const lost = { 'skips-entries': 'sign', 'hides-log-keys': 'log-keys' }[plant ?? ''];
+  if (lost === undefined) return log;
+  return { ...log, append: async (events, how) => (events[0]?.op === lost && events[0].result === 'ok' ? { firstIndex: log.size() } : log.append(events, how)) };
+}
+
+/** Keys that do not know at the start of a process what the one before had prepared. */
+function plantedSigner(signer: LogSigner, plant: string | undefined): LogSigner {
+  return plant === 'forgets-prepared-keys' ? { ...signer, prepared: () => undefined } : signer;
 }
 
 /** A store that knows no `op_id` again; one that gives out what it has read in the last minute. */

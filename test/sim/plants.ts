@@ -6,6 +6,8 @@ export const plants = {
   'commits-unflushed': ['log-is-whole'],
   'forgets-nonces': ['nonce-once'],
   'skips-entries': ['answered-is-kept', 'entry-first'],
+  'forgets-prepared-keys': ['log-is-whole'],
+  'hides-log-keys': ['log-is-whole', 'answered-is-kept'],
   'serves-everybody': ['tenants-apart'],
   'forgets-op-ids': ['once-per-op-id'],
   'ignores-anchor': ['rollback-is-seen'],

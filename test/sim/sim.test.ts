@@ -21,7 +21,7 @@ describe('the whole service over a simulated disk, clock, network, backend, anch
     expect(out).not.toContain('again: ');
     expect([code, digestsOf(out).length]).toEqual([0, 4]);
     // What never came has not been tried.
-    for (const what of ['crash', 'rollback', 'rotate', 'trespass', 'unwrap', 'disable', 'destroy']) expect(Number(new RegExp(`\\b${what} (\\d+)`).exec(out)?.[1] ?? 0), what).toBeGreaterThan(0);
+    for (const what of ['crash', 'rollback', 'rotate', 'trespass', 'unwrap', 'disable', 'destroy', 'log-keys']) expect(Number(new RegExp(`\\b${what} (\\d+)`).exec(out)?.[1] ?? 0), what).toBeGreaterThan(0);
   });
 
   test('is the same from the same seed, wherever it runs', async () => {

@@ -10,6 +10,7 @@ export interface TroublesDeps {
   readonly trace: (line: string) => void;
   readonly operator: Clients['operator'];
   readonly stop: () => Promise<void>;
+  readonly changeLogKeys: () => Promise<void>;
 }
 
 export interface Troubles {
@@ -20,7 +21,7 @@ export interface Troubles {
 }
 
 /** What goes wrong around a service: each changes the conditions and takes it back after a while. */
-export function createTroubles({ conditions, chance, sleep, trace, operator, stop }: TroublesDeps): Troubles {
+export function createTroubles({ conditions, chance, sleep, trace, operator, stop, changeLogKeys }: TroublesDeps): Troubles {
   const { disk } = conditions;
 
   const acceptClock = async (): Promise<void> => {
@@ -81,6 +82,11 @@ export function createTroubles({ conditions, chance, sleep, trace, operator, sto
     async () => {
       const reply = await operator('POST', '/admin/reload');
       trace(`reload ${JSON.stringify(reply)}`);
+    },
+    // Half of the times it dies on the way.
+    async () => {
+      if (chance.percent(50)) disk.diesIn = 1 + chance.below(16);
+      await changeLogKeys();
     },
     stop,
   ];

@@ -5,14 +5,14 @@ import type { Plant } from './plants.ts';
 import type { RunningLife } from './life.ts';
 import type { VirtualTime } from './virtual-time.ts';
 import { blake3 } from '@napi-rs/blake-hash';
+import { parseVkey } from '../../client/src/log/vkey.ts';
 import { parseKeyset } from '../../src/adapters/auth-keyset/keyset.ts';
 import { createLockedMemory } from '../../src/adapters/system/locked-memory.ts';
 import { KmsError } from '../../src/core/errors.ts';
 import { CRASHES } from '../harness/faulty-files.ts';
 import { entriesFrom } from '../harness/entries.ts';
-import { createTestSigner } from '../harness/log-signer.ts';
 import { keysetText } from '../harness/service.ts';
-import { checkImage, newDisk } from '../harness/simulated-log.ts';
+import { checkImage } from '../harness/simulated-log.ts';
 import { createSimulatedAnchor } from './anchor.ts';
 import { Broken, count, createBook } from './book.ts';
 import { createChance, randomFrom } from './chance.ts';
@@ -20,6 +20,7 @@ import { createClients, isSigning, ROOT_KEY_ID, ROOT_SECRET } from './clients.ts
 import { calm, configOf, createConditions } from './conditions.ts';
 import { createSimulatedCustody, createSimulatedPublicKeys } from './custody.ts';
 import { requireEntries, requireEntry } from './entries.ts';
+import { createSimulatedLogKeys } from './log-keys.ts';
 import { createMachine } from './machine.ts';
 import { EMPTY_STORE } from './store.ts';
 import { createTroubles } from './troubles.ts';
@@ -53,7 +54,7 @@ export async function runWorld({ seed, hours, time, plant, onLine }: WorldOption
   const chance = createChance(seed);
   const book = createBook();
   const conditions = createConditions();
-  const signer = createTestSigner();
+  const logKeys = await createSimulatedLogKeys();
   const begunNs = time.nowNs();
   const durability = chance.percent(75) ? 'disk' : 'os';
   /** With `os` what was answered in the last 100 ms may go with the power: such worlds only lose the process. */
@@ -76,9 +77,9 @@ export async function runWorld({ seed, hours, time, plant, onLine }: WorldOption
 
   const machine = createMachine({
     time, chance, conditions, crashes, plant,
-    start: { files: newDisk(signer), store: EMPTY_STORE },
+    start: { files: logKeys.disk, store: EMPTY_STORE },
     parts: {
-      signer, durability, publicKeys: createSimulatedPublicKeys(chance),
+      logKeys, durability, publicKeys: createSimulatedPublicKeys(chance),
       keyset: parseKeyset(Buffer.from(keysetText([{ id: ROOT_KEY_ID, secret: ROOT_SECRET }])), createLockedMemory()),
       anchor: createSimulatedAnchor(conditions, chance, time.sleep),
       custody: createSimulatedCustody({
@@ -130,7 +131,10 @@ export async function runWorld({ seed, hours, time, plant, onLine }: WorldOption
   };
 
   const clients = createClients({ send, book, chance, sleep: time.sleep, trace });
-  const troubles = createTroubles({ conditions, chance, sleep: time.sleep, trace, operator: clients.operator, stop: machine.stop });
+  /** Then what follows is believed only by who is given the new ones. */
+  const mayBeCompromised = chance.percent(25);
+  const changeLogKeys = (): Promise<void> => clients.changeLogKeys(mayBeCompromised && chance.percent(50));
+  const troubles = createTroubles({ conditions, chance, sleep: time.sleep, trace, operator: clients.operator, stop: machine.stop, changeLogKeys });
 
   /** Started again, it has what was answered last; the rest is looked at in the end. */
   const revive = async (): Promise<void> => {
@@ -210,8 +214,9 @@ export async function runWorld({ seed, hours, time, plant, onLine }: WorldOption
     if (serving === undefined) throw new Broken('comes-back', 'it is down when all is well');
     const entries = await entriesFrom(serving.life.log);
     requireEntries(entries, book);
+    const pinned = mayBeCompromised ? serving.life.log.keys().map(({ vkey }) => vkey) : logKeys.vkeys;
     await machine.stop();
-    const verdict = await checkImage(machine.platter().files, signer);
+    const verdict = await checkImage(machine.platter().files, { vkeys: pinned.flatMap((vkey) => parseVkey(vkey) ?? []) });
     if (verdict?.ok !== true || verdict.faults.length > 0 || verdict.openIntents > 0) throw new Broken('log-is-whole', `the whole check says ${JSON.stringify(verdict)}`);
     return entries.length;
   };
