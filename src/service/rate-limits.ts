@@ -13,14 +13,9 @@ export interface RateLimits {
   chargeTenant(tenant: string, perSecond: number): void;
 }
 
-/** It holds one second's worth. */
-interface Bucket {
-  /** When it will be full again, nanoseconds of the monotonic clock: all there is to know of it. */
-  fullAtNs: bigint;
-}
-
+/** One is taken from the bucket of this name, which holds one second's worth. */
 interface Charge {
-  readonly bucket: Bucket;
+  readonly name: string;
   readonly perSecond: number;
 }
 
@@ -30,14 +25,13 @@ const SWEEP_AT = 1024;
 /** `signPerSecond` 0 is no limit. */
 export function createRateLimits({ clock, signPerSecond }: { readonly clock: Clock; readonly signPerSecond: () => number }): RateLimits {
   const signing = createSharedRate();
-  const ofCaveats = createBuckets(clock);
-  const ofTenants = createBuckets(clock);
+  const takeOfCaveats = createBuckets(clock);
+  const takeOfTenant = createBuckets(clock);
 
   return {
     chargeCaveats({ caveats, caveatNames }) {
       if (caveats.rates.length === 0) return;
-      const charges = caveats.rates.map(({ perSecond, position }) => ({ bucket: ofCaveats(caveatNames(position)), perSecond }));
-      if (!take(charges, clock.monotonicNs())) throw new KmsError('Backpressure', { hint: 'the rps caveat of the token is used up', retryAfterS: 1 });
+      if (!takeOfCaveats(caveats.rates.map(({ perSecond, position }) => ({ name: caveatNames(position), perSecond })))) throw new KmsError('Backpressure', { hint: 'the rps caveat of the token is used up', retryAfterS: 1 });
     },
     chargeSigning(tenant) {
       const perSecond = signPerSecond();
@@ -47,38 +41,35 @@ export function createRateLimits({ clock, signPerSecond }: { readonly clock: Clo
       }
     },
     chargeTenant(tenant, perSecond) {
-      if (perSecond === 0 || !take([{ bucket: ofTenants(tenant), perSecond }], clock.monotonicNs())) {
+      if (perSecond === 0 || !takeOfTenant([{ name: tenant, perSecond }])) {
         throw new KmsError('QuotaExceeded', { hint: 'quotas.rps of this tenant is used up', retryAfterS: 1 });
       }
     },
   };
 }
 
-/** By name; what was taken under another rate stays taken. */
-function createBuckets(clock: Clock): (name: string) => Bucket {
-  const buckets = new Map<string, Bucket>();
+/** Takes one from each bucket, or none; what was taken under another rate stays taken. */
+function createBuckets(clock: Clock): (charges: readonly Charge[]) => boolean {
+  /** When each will be full again, nanoseconds of the monotonic clock: all there is to know of it. */
+  const fullAtNs = new Map<string, bigint>();
   let sweepAt = SWEEP_AT;
-  return (name) => {
-    let bucket = buckets.get(name);
-    if (bucket === undefined) {
-      bucket = { fullAtNs: 0n };
-      buckets.set(name, bucket);
-      if (buckets.size >= sweepAt) sweepAt = Math.max(SWEEP_AT, 2 * dropFull(buckets, clock.monotonicNs()));
-    }
-    return bucket;
+  return (charges) => {
+    const nowNs = clock.monotonicNs();
+    // A token costs 1/rate seconds of refilling; a full second ahead is empty.
+    const next = charges.map(({ name, perSecond }) => [name, later(fullAtNs.get(name), nowNs) + SECOND_NS / BigInt(perSecond)] as const);
+    if (next.some(([, atNs]) => atNs - nowNs > SECOND_NS)) return false;
+    for (const [name, atNs] of next) fullAtNs.set(name, atNs);
+    if (fullAtNs.size >= sweepAt) sweepAt = Math.max(SWEEP_AT, 2 * dropFull(fullAtNs, nowNs));
+    return true;
   };
 }
 
-/** Takes one from each bucket, or none. A token costs 1/rate seconds of refilling; a full second ahead is empty. */
-function take(charges: readonly Charge[], nowNs: bigint): boolean {
-  const next = charges.map(({ bucket: { fullAtNs }, perSecond }) => (fullAtNs > nowNs ? fullAtNs : nowNs) + SECOND_NS / BigInt(perSecond));
-  if (next.some((fullAtNs) => fullAtNs - nowNs > SECOND_NS)) return false;
-  for (const [i, { bucket }] of charges.entries()) bucket.fullAtNs = next[i] ?? nowNs;
-  return true;
+function later(atNs: bigint | undefined, nowNs: bigint): bigint {
+  return atNs !== undefined && atNs > nowNs ? atNs : nowNs;
 }
 
 /** A full bucket is as good as none: dropping it refills nothing. Returns how many are left. */
-function dropFull(buckets: Map<string, Bucket>, nowNs: bigint): number {
-  for (const [name, { fullAtNs }] of buckets) if (fullAtNs <= nowNs) buckets.delete(name);
-  return buckets.size;
+function dropFull(fullAtNs: Map<string, bigint>, nowNs: bigint): number {
+  for (const [name, atNs] of fullAtNs) if (atNs <= nowNs) fullAtNs.delete(name);
+  return fullAtNs.size;
 }

@@ -66,6 +66,18 @@ describe('the instance\'s signing rate', () => {
     expect(one + other).toBeLessThan(510);
   });
 
+  test('is one tenant\'s alone again once the others want nothing any more, with what they left', () => {
+    const { isTaken, pass } = open(() => 10);
+    const count = (tenant: string): number => Array.from({ length: 100 }, () => isTaken(tenant)).filter(Boolean).length;
+    isTaken('gone');
+    pass(1900);
+    // Each has its half by now, and what one does not take the other does not get.
+    expect(count('here')).toBe(5);
+    pass(100);
+    // A tenth of a second's worth, and that half.
+    expect(count('here')).toBe(6);
+  });
+
   test('that a reload changes holds from the next signature on, and 0 is no limit', () => {
     let perSecond = 1;
     const { isTaken } = open(() => perSecond);
@@ -81,4 +93,23 @@ test('a tenant\'s own rate is its own, and 0 is nothing at all', () => {
   expect(() => rates.chargeTenant('a', 3)).toThrow('quota');
   rates.chargeTenant('b', 3);
   expect(() => rates.chargeTenant('c', 0)).toThrow('quota');
+});
+
+test('a rate that is used up stays so, however many tenants there are, and is there again after its second', () => {
+  const { rates, pass } = open(() => 0);
+  const isTaken = (tenant: string): boolean => {
+    try {
+      rates.chargeTenant(tenant, 1);
+      return true;
+    } catch {
+      return false;
+    }
+  };
+  const crowd = Array.from({ length: 3000 }, (_, i) => `t${i}`);
+  expect(crowd.filter(isTaken)).toHaveLength(3000);
+  expect(crowd.filter(isTaken)).toHaveLength(0);
+  pass(999);
+  expect(crowd.filter(isTaken)).toHaveLength(0);
+  pass(1);
+  expect(crowd.filter(isTaken)).toHaveLength(3000);
 });
