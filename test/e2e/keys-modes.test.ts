@@ -178,6 +178,12 @@ describe('hybrid production', () => {
     expect(await algsOf(kid, { produce_hybrid: true })).toEqual(['ed25519', 'ml-dsa']);
     expect(await algsOf(kid, { produce_hybrid: false })).toBe(PQ_POLICY);
   });
+
+  test('is refused where the key has one algorithm only; a composite is a hybrid whatever is asked', async () => {
+    for (const alg of ['ed25519', 'ml-dsa']) expect(await algsOf(await key('loose', { alg }), { produce_hybrid: true })).toBe('400 Unsupported');
+    const composite = await key('loose', { alg: 'mldsa65-ed25519-sha512' });
+    expect(await algsOf(composite, { produce_hybrid: true })).toEqual(await algsOf(composite));
+  });
 });
 
 describe('several keys at once', () => {

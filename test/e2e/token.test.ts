@@ -55,6 +55,7 @@ describe('a good token is accepted', () => {
     ['with every caveat that it can have', withCaveats('purpose = audit', 'alg = ed25519', 'peer = 127.0.0.0/8', 'peer = 0.0.0.0/0', `not-before = ${inFuture(-HOUR_MS)}`, 'rps = 1000', 'expires = 2999-01-01T00:00:00.000Z')],
     ['for every tenant', only(full[0] ?? '', 'tenant = *', EXPIRES)],
     ['with times in another zone and of other precision', only(full[0] ?? '', TENANT, `expires = ${inFuture(HOUR_MS).replace(/\.\d{3}Z/, '.123456789+00:00')}`)],
+    ['a little before its time: clocks may be apart', withCaveats(`not-before = ${inFuture(1500)}`)],
   ])('%s', async (_name, authorization) => {
     expect(await heard(authorization)).toEqual(ok);
   });

@@ -1,6 +1,6 @@
 import type { Envelope } from '../../src/core/envelope/envelope.ts';
 import type { Custody } from '../../src/ports/custody.ts';
-import { describe, expect, test } from 'vitest';
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { systemClock } from '../../src/adapters/system/clock.ts';
 import { specOf } from '../../src/core/algorithm/table.ts';
 import { BackendGone } from '../../src/ports/custody.ts';
@@ -27,11 +27,16 @@ function open({ hasProbe = true } = {}) {
   return { guard, asked, events, sign, pass: (ms: number) => { nowNs += BigInt(ms) * 1_000_000n; } };
 }
 
+beforeEach(() => { vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] }); });
+afterEach(() => { vi.useRealTimers(); });
+
 describe('what comes behind its deadline is nobody\'s', () => {
   test('a plaintext is overwritten', async () => {
     const { guard, asked } = open();
     const envelope = { kid: undefined } as unknown as Envelope;
-    await expect(guard.open(VERSION, SPEC, envelope, NOTHING)).rejects.toMatchObject({ code: 'Timeout', status: 504 });
+    const refused = expect(guard.open(VERSION, SPEC, envelope, NOTHING)).rejects.toMatchObject({ code: 'Timeout', status: 504, hint: 'the backend that holds the keys did not answer within 2 s' });
+    await vi.advanceTimersByTimeAsync(2000);
+    await refused;
     const plaintext = Buffer.alloc(32, 7);
     expect(guard.busy()).toBe(1);
     asked[0]?.resolve(plaintext);
@@ -39,9 +44,13 @@ describe('what comes behind its deadline is nobody\'s', () => {
     expect(plaintext).toEqual(Buffer.alloc(32));
   });
 
-  test('a key that was made is erased', { timeout: 10_000 }, async () => {
+  test('a key that was made is erased', async () => {
     const { guard, asked } = open();
-    await expect(guard.generate(KID, SPEC)).rejects.toMatchObject({ code: 'Timeout' });
+    const refused = expect(guard.generate(KID, SPEC)).rejects.toMatchObject({ code: 'Timeout' });
+    await vi.advanceTimersByTimeAsync(3999);
+    expect(guard.busy()).toBe(1);
+    await vi.advanceTimersByTimeAsync(1);
+    await refused;
     asked[0]?.resolve({ publicParts: [], attestationClass: 'test' });
     await expect.poll(() => asked.map(({ call, args }) => [call, args[0]])).toEqual([['generate', KID], ['erase', { kid: KID }]]);
   });
@@ -73,29 +82,39 @@ describe('a backend that is gone', () => {
       waits.push(waitedMs);
     }
     expect(waits).toEqual([500, 1000, 2000, 4000]);
+    await guard.tick();
+    expect(await sign()).toBe('StoreUnavailable 8');
     expect(guard.outForMs()).toBeGreaterThanOrEqual(7500);
 
     pass(8000);
     const ticking = guard.tick();
     asked.at(-1)?.resolve(undefined);
     await ticking;
-    expect([guard.isReady(), guard.outForMs(), guard.reconnects()]).toEqual([true, undefined, 1]);
+    // Well, and asked once more: it is not back again.
+    const asking = guard.tick();
+    asked.at(-1)?.resolve(undefined);
+    await asking;
+    expect([guard.isReady(), guard.outForMs(), guard.reconnects(), guard.busy()]).toEqual([true, undefined, 1, 0]);
     const outcome = sign();
     asked.at(-1)?.resolve([]);
     expect(await outcome).toBe('ok');
     expect(events).toEqual(['backend_out', 'backend_back']);
   });
 
-  test('a fault of one key says nothing of the backend, and one in this process is never out for being slow', { timeout: 10_000 }, async () => {
+  test('a fault of one key says nothing of the backend, and being slow only of one outside this process', async () => {
     const { guard, asked, sign } = open();
     for (let i = 0; i < 5; i++) {
       const outcome = sign();
       asked.at(-1)?.reject(Object.assign(new Error('of this key'), { code: 'KeyFault' }));
       expect(await outcome).toMatch(/^KeyFault/);
     }
-    expect(guard.isReady()).toBe(true);
-    const own = open({ hasProbe: false });
-    expect(await Promise.all([own.sign(), own.sign(), own.sign(), own.sign()])).toEqual(Array.from({ length: 4 }, () => 'Timeout 1'));
-    expect(own.guard.isReady()).toBe(true);
+    expect([guard.isReady(), guard.busy()]).toEqual([true, 0]);
+    for (const hasProbe of [false, true]) {
+      const { guard: slow, sign: signSlowly } = open({ hasProbe });
+      const outcomes = Promise.all([signSlowly(), signSlowly(), signSlowly(), signSlowly()]);
+      await vi.advanceTimersByTimeAsync(2000);
+      expect(await outcomes).toEqual(Array.from({ length: 4 }, () => 'Timeout 1'));
+      expect(slow.isReady()).toBe(!hasProbe);
+    }
   });
 });
