@@ -115,6 +115,12 @@ describe('what is answered is in the log', () => {
     expect(entries[0]?.['input_hash']).toBe(entries[1]?.['input_hash']);
   });
 
+  test('a mutation that is sent again is an entry too, about the key that is answered', async () => {
+    const create = { purpose: 'again', op_id: 'again' };
+    const { kid } = await createKey(wired, create);
+    expect(await entriesOf(wired, () => createKey(wired, create))).toMatchObject([{ op: 'create', op_id: 'again', result: 'ok', reason: 'replay', kid, purpose: 'again' }]);
+  });
+
   test('no entry carries a payload, a key or a token', async () => {
     const text = JSON.stringify(await entriesFrom(wired.audit));
     expect(text).not.toContain(wrapped.slice(0, 40));

@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import type { Wired } from '../harness/wired.ts';
+import { canonicalJson } from '../../src/core/canonical-json.ts';
 import { blake3Hex } from '../../src/core/digest.ts';
 import { entriesOf } from '../harness/entries.ts';
 import { rawRequest, sendRaw } from '../harness/raw-http.ts';
@@ -47,6 +48,22 @@ describe('a refused operation is an entry before its answer', () => {
       await wired.operations.close();
     });
     expect(entries.map(({ op, refusals }) => [op, refusals?.count])).toEqual([['sign', undefined], ['refusals', 19]]);
+    expect(entries[0]).toMatchObject({ input_hash: DIGEST });
+  });
+
+  test.each([
+    ['create', '/keys', { tenant: 'other', purpose: 'p' }],
+    ['patch', () => `/keys/${encodeURIComponent(kid.replace('core/', 'other/'))}`, { labels: { a: '1' } }],
+    ['rotate', () => `/keys/${encodeURIComponent(kid.replace('core/', 'other/'))}/rotate`, { op_id: 'r2' }],
+    ['destroy', () => `/keys/${encodeURIComponent(kid.replace('core/', 'other/'))}/destroy`, { after: '9d' }],
+    ['accept-clock', '/admin/accept-clock', { op_id: 'a1' }],
+    ['rekey', '/admin/rekey', { op_id: 'k1' }],
+    ['backup', '/admin/backup', { op_id: 'b1' }],
+    ['reload', '/admin/reload', {}],
+    ['log-keys', '/admin/log-keys', { compromised: true }],
+  ] as const)('has the hash of what was asked: %s', async (op, path, body) => {
+    const [entry] = await entriesOf(wired, () => call(wired, op === 'patch' ? 'PATCH' : 'POST', typeof path === 'string' ? path : path(), body));
+    expect(entry).toMatchObject({ op, result: 'NoCapability', input_hash: blake3Hex(canonicalJson(body)) });
   });
 
   test('reads that are refused are entries too; those that are answered are not', async () => {

@@ -66,6 +66,13 @@ describe('an rps caveat', () => {
     expect(okOf(answers)).toBeLessThanOrEqual(mostSince(3, startedMs));
   });
 
+  test('counts receipts, there or not', async () => {
+    const token = fresh(3);
+    const startedMs = performance.now();
+    const answers = await Promise.all(Array.from({ length: 12 }, () => call(service, 'GET', '/audit/receipts/999999', undefined, token)));
+    expect(answers.filter(({ status }) => status !== 429).length).toBeLessThanOrEqual(mostSince(3, startedMs));
+  });
+
   test('is kept apart from that of another token, and of a narrower caveat added later', async () => {
     const token = fresh(50);
     const slow = narrow(token, 'rps = 1');

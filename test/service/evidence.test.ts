@@ -82,11 +82,24 @@ describe('where evidence is required', () => {
     expect(await signed({ version: { ...VERSION, version: 2, kid: VERSION.kid.replace('#v1', '#v2') } })).toBe('2');
   });
 
+  test('of thousands of versions the one that was asked about first is forgotten', async () => {
+    const { asked, signed } = open();
+    const versions = Array.from({ length: 4097 }, (_, i) => ({ ...VERSION, kid: `${VERSION.kid}${i}` }));
+    for (const version of versions) await signed({ version });
+    await signed({ version: versions[1] as VersionRecord });
+    expect(asked).toHaveLength(4097);
+    await signed({ version: versions[0] as VersionRecord });
+    expect(asked).toHaveLength(4098);
+  });
+
   test('a version of another class does not sign, nor one of a class that is not good enough', async () => {
-    await expect(open({ given: new Set(['other']) }).sign()).rejects.toMatchObject({ code: 'AttestationMissing' });
-    const { asked, told, sign } = open({ accepted: new Set(['other']) });
-    await expect(sign()).rejects.toMatchObject({ code: 'AttestationMissing' });
-    expect([asked.length, told]).toEqual([0, ['missing']]);
+    for (const config of [{ given: new Set(['other']) }, { accepted: new Set(['other']) }]) {
+      const { asked, told, sign } = open(config);
+      const signing = sign();
+      expect(asked).toHaveLength(0);
+      await expect(signing).rejects.toMatchObject({ code: 'AttestationMissing' });
+      expect(told).toEqual(['missing']);
+    }
   });
 });
 

@@ -88,11 +88,15 @@ describe('the instance\'s signing rate', () => {
 });
 
 test('a tenant\'s own rate is its own, and 0 is nothing at all', () => {
-  const { rates } = open(() => 0);
+  const { rates, pass } = open(() => 0);
   for (let i = 0; i < 3; i++) rates.chargeTenant('a', 3);
   expect(() => rates.chargeTenant('a', 3)).toThrow('quota');
   rates.chargeTenant('b', 3);
   expect(() => rates.chargeTenant('c', 0)).toThrow('quota');
+  // A second's worth, however long nothing was taken.
+  pass(3_600_000);
+  for (let i = 0; i < 3; i++) rates.chargeTenant('a', 3);
+  expect(() => rates.chargeTenant('a', 3)).toThrow('quota');
 });
 
 test('a rate that is used up stays so, however many tenants there are, and is there again after its second', () => {
