@@ -3,7 +3,7 @@ import type { Wired } from '../harness/wired.ts';
 import { checkReceipt, createClient, parseVkey } from '../../client/src/index.ts';
 import { entriesFrom } from '../harness/entries.ts';
 import { call, createKey, inFuture, tokenOf } from '../harness/service.ts';
-import { startWired } from '../harness/wired.ts';
+import { OTHER_ROOT, startWired } from '../harness/wired.ts';
 
 const DIGEST = 'ab'.repeat(32);
 const HOUR = `expires = ${inFuture(3_600_000)}`;
@@ -196,7 +196,8 @@ describe('a receipt', () => {
 
   test('is not for the same client of another root key, nor for another client of the tenant, nor for a token narrowed to something else', async () => {
     const index = await signatureOf(red);
-    for (const by of [token('red-app2', 'scope = kms:sign', 'tenant = red'), token('blue-app', 'scope = kms:sign', 'tenant = *'), token('red-app', 'scope = kms:sign', 'tenant = red', 'purpose = b')]) {
+    const elsewhere = tokenOf({ clientId: 'red-app', caveats: ['scope = kms:sign', 'tenant = red', HOUR], rootKeyId: OTHER_ROOT.id, secret: OTHER_ROOT.secret });
+    for (const by of [elsewhere, token('red-app2', 'scope = kms:sign', 'tenant = red'), token('blue-app', 'scope = kms:sign', 'tenant = *'), token('red-app', 'scope = kms:sign', 'tenant = red', 'purpose = b')]) {
       expect((await receiptOf(index, by)).status).toBe(403);
     }
   });

@@ -34,6 +34,9 @@ import { createOperations } from '../../src/service/operations.ts';
 import { openBreakableLog } from './breakable-log.ts';
 import { ROOT_KEY_ID, ROOT_SECRET, keysetText } from './service.ts';
 
+/** Tokens of it are taken as well. */
+export const OTHER_ROOT = { id: 'other', secret: Buffer.alloc(32, 5) };
+
 /** The service wired in this process, so that a test can look at its log, its audit entries and its primitives. */
 export interface Wired {
   readonly api: FastifyInstance;
@@ -78,7 +81,7 @@ export async function startWired({ watch = (primitives) => primitives, custody: 
   const metrics = createMetrics({});
   const telemetry = createTelemetry({ metrics, log: createLogLines({ write: (line) => { log += line; } }), backend: 'inmem', redactLevel: () => 'none', tracing: noTracing });
   const integrity = createIntegrity({ log: audit, telemetry });
-  const keyset = parseKeyset(Buffer.from(keysetText([{ id: ROOT_KEY_ID, secret: ROOT_SECRET }])), memory);
+  const keyset = parseKeyset(Buffer.from(keysetText([{ id: ROOT_KEY_ID, secret: ROOT_SECRET }, OTHER_ROOT])), memory);
   const custody = guardCustody({ custody: outside ?? createInmemCustody({ primitives, memory }), clock, chance: random.chance, telemetry });
   const operations = createOperations({
     custody: { custody, publicKeys: createPublicKeys(primitives), evidence: { forSigning: async () => undefined } },
