@@ -39,6 +39,17 @@ describe('accepting the clock', () => {
   });
 });
 
+test('a clock that is set back brings back no token: the log knows that it had expired', async () => {
+  const short = tokenOf({ caveats: ['scope = kms:read', 'tenant = core', `expires = ${inFuture(300_000)}`] });
+  const accept = () => call(wired, 'POST', '/admin/accept-clock', {}, ADMIN);
+  wired.clock.step(600_000);
+  expect((await accept()).status).toBe(200);
+  expect((await call(wired, 'GET', '/token', undefined, short)).status).toBe(401);
+  wired.clock.step(0);
+  expect((await accept()).status).toBe(200);
+  expect((await call(wired, 'GET', '/token', undefined, short)).status).toBe(401);
+});
+
 describe.each(['/admin/accept-clock', '/admin/log-keys'])('%s', (path) => {
   test.each([
     ['without the scope', ['scope = kms:audit,kms:rotate', 'tenant = *']], ['for one tenant', ['scope = kms:admin', 'tenant = core']],

@@ -56,6 +56,11 @@ describe('operations a second', () => {
     const { status, headers } = await sign('slow', kid);
     expect([status, headers.get('retry-after')]).toEqual([429, '1']);
   });
+
+  test('are creates, too', async () => {
+    const codes = await Promise.all(Array.from({ length: 10 }, () => codeOf(create('slow'))));
+    expect(codes.filter((code) => code === 'QuotaExceeded').length).toBeGreaterThanOrEqual(6);
+  });
 });
 
 test('operations at once: those beyond are refused, and each gives its place back, done or refused', async () => {

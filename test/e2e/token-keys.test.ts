@@ -270,6 +270,11 @@ describe('a token for one version of a key', () => {
     }
   });
 
+  test('that is not there sees nothing of the key, by whatever name', async () => {
+    const kid = await threeVersions();
+    for (const name of [kid, `${kid}#v1`]) expect((await call(service, 'GET', `/keys/${encodeURIComponent(name)}`, undefined, forVersion(9, kid))).status).toBe(403);
+  });
+
   test.each(['disable', 'destroy'])('%s of the whole key leaves the versions alone that the token does not admit', async (action) => {
     const kid = await threeVersions();
     await move(action, kid, forVersion(3, kid));
