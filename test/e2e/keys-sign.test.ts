@@ -28,6 +28,19 @@ function opensslAccepts(document: Record<string, any>, alg: string, message: Buf
   return cryptoVerify(null, message, context === undefined ? key : { key, context }, Buffer.from(signature, 'base64'));
 }
 
+describe('the document of a key', () => {
+  test('says its parameter set and its schedule, where it has them', async () => {
+    expect(await createKey(service, { alg: 'ml-dsa', parameter_set: 'ML-DSA-44', rotate_after: '30d' })).toMatchObject({ parameter_set: 'ML-DSA-44', rotate_after: '30d' });
+    expect(await createKey(service, { alg: 'ml-dsa' })).toMatchObject({ parameter_set: 'ML-DSA-65' });
+    expect(Object.keys(await createKey(service, { alg: 'ed25519' }))).not.toEqual(expect.arrayContaining(['parameter_set']));
+  });
+
+  test('has the public key as any library takes it: the same in PEM and as a JWK', async () => {
+    const { versions: [{ public: [{ spki_pem: pem, jwk }] }] } = await createKey(service, { alg: 'ed25519' });
+    expect(createPublicKey({ key: jwk, format: 'jwk' }).equals(createPublicKey(pem))).toBe(true);
+  });
+});
+
 describe('what is signed', () => {
   test('is the BLAKE3 digest for a key with input b3: any library verifies it', async () => {
     const document = await createKey(service, { alg: 'ed25519+ml-dsa' });
