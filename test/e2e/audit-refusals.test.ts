@@ -1,7 +1,9 @@
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, beforeEach, describe, expect, onTestFinished, test } from 'vitest';
+import type { Custody } from '../../src/ports/custody.ts';
 import type { Wired } from '../harness/wired.ts';
 import { canonicalJson } from '../../src/core/canonical-json.ts';
 import { blake3Hex } from '../../src/core/digest.ts';
+import { KmsError } from '../../src/core/errors.ts';
 import { entriesOf } from '../harness/entries.ts';
 import { rawRequest, sendRaw } from '../harness/raw-http.ts';
 import { call, createKey, everything, tokenOf } from '../harness/service.ts';
@@ -39,6 +41,16 @@ describe('a refused operation is an entry before its answer', () => {
   test('a mutation that is refused after its intent is an outcome, and not a refusal besides', async () => {
     const entries = await entriesOf(wired, () => call(wired, 'POST', `/keys/${encodeURIComponent(kid)}/restore`, { op_id: 'r1' }));
     expect(entries.map(({ op, result }) => [op, result])).toEqual([['restore', 'KeyState']]);
+  });
+
+  test('one that fails behind its intent, too: no refusal stands beside the outcome', async () => {
+    const failing = await startWired({ custody: { generate: () => Promise.reject(new KmsError('StoreUnavailable')) } as unknown as Custody });
+    onTestFinished(() => failing.stop());
+    const entries = await entriesOf(failing, async () => {
+      expect((await call(failing, 'POST', '/keys', { tenant: 'core', purpose: 'p' })).status).toBe(503);
+      await failing.operations.close();
+    });
+    expect(entries.map(({ op, result }) => [op, result])).toEqual([['create', 'intent'], ['create', 'StoreUnavailable']]);
   });
 
   test('each refused item of a batch counts', async () => {

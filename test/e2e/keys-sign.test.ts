@@ -41,6 +41,16 @@ describe('the document of a key', () => {
   });
 });
 
+test('a signature that is none is counted as invalid, and is no refusal', async () => {
+  const { kid } = await createKey(service, { alg: 'ed25519' });
+  const counted = async (result: string): Promise<number> => Number(new RegExp(`^kms_ops_total\\{op="verify",alg="ed25519",result="${result}"\\} (\\d+)$`, 'm').exec(await (await fetch(`${service.metricsUrl}/metrics`)).text())?.[1] ?? 0);
+  const before = [await counted('ok'), await counted('invalid')];
+  expect(await verdict({ kid, payload_b64: b64(TEXT), sigs: [{ alg: 'ed25519', signature_b64: b64(Buffer.alloc(64)) }] })).toBe(false);
+  expect([await counted('ok'), await counted('invalid')]).toEqual([before[0], (before[1] ?? 0) + 1]);
+  expect(await verdict({ kid, payload_b64: b64(TEXT), sigs: (await sign({ kid, payload_b64: b64(TEXT) })).body['sigs'] })).toBe(true);
+  expect([await counted('ok'), await counted('invalid')]).toEqual([(before[0] ?? 0) + 1, (before[1] ?? 0) + 1]);
+});
+
 describe('what is signed', () => {
   test('is the BLAKE3 digest for a key with input b3: any library verifies it', async () => {
     const document = await createKey(service, { alg: 'ed25519+ml-dsa' });
