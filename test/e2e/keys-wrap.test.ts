@@ -140,6 +140,19 @@ describe.each(ALGS)('%s %s', (alg, parameterSet) => {
     expect(codeOf(await unwrap({ wrapped_b64: envelopes[1]?.text, aad_b64: b64('x') }))).toBe('200 ok');
   });
 
+  test('is rewrapped neither from a version that is disabled, nor to one', async () => {
+    const base = baseOf(await make(alg, parameterSet));
+    const text = await wrapped({ kid: base, size: 32 });
+    await move(base, 'rotate');
+    const rewrap = async (): Promise<string> => codeOf(await call(service, 'POST', '/rewrap', { wrapped_b64: text }));
+    for (const version of ['#v1', '#v2']) {
+      await move(base + version, 'disable');
+      expect({ version, is: await rewrap() }).toEqual({ version, is: '409 KeyState' });
+      await move(base + version, 'enable');
+      expect({ version, is: await rewrap() }).toEqual({ version, is: '200 ok' });
+    }
+  });
+
   test('needs a key or a size, one of them, and of a fitting length', async () => {
     for (const body of [{}, { size: 32, plaintext_key_b64: b64('x') }, { plaintext_key_b64: '' }, { plaintext_key_b64: b64(Buffer.alloc(4097)) }, { size: 15 }, { size: 65 }]) {
       expect(codeOf(await wrap({ kid, ...body }))).toBe('400 BadRequest');

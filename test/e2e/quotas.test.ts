@@ -9,6 +9,9 @@ const DIGEST = '0'.repeat(64);
 const first = `[tenants.slow.quotas]
 rps = 3
 
+[tenants.opener.quotas]
+rps = 3
+
 [tenants.narrow]
 quotas.inflight = 2
 
@@ -28,6 +31,11 @@ const tokens = (tenant: string): string => tokenOf({ caveats: everything(tenant)
 const create = (tenant: string, more: object = {}) => call(service, 'POST', '/keys', { tenant, purpose: 'audit', alg: 'ed25519', ...more }, tokens(tenant));
 const sign = (tenant: string, kid: string) => call(service, 'POST', '/sign', { kid, payload_b3: DIGEST }, tokens(tenant));
 const codeOf = async (answer: ReturnType<typeof call>): Promise<string> => (await answer).body['error']?.code ?? 'ok';
+
+const untilDone = (path: string, body: object): Promise<any> => eventually(`there is room for ${path}`, 5000, async () => {
+  const answer = await call(service, 'POST', path, body, tokens('opener'));
+  return answer.status < 300 && answer.body;
+});
 
 const list = async (): Promise<any[]> => (await call(service, 'GET', '/keys', undefined, tokens('small'))).body['keys'];
 
@@ -59,6 +67,13 @@ describe('operations a second', () => {
 
   test('are creates, too', async () => {
     const codes = await Promise.all(Array.from({ length: 10 }, () => codeOf(create('slow'))));
+    expect(codes.filter((code) => code === 'QuotaExceeded').length).toBeGreaterThanOrEqual(6);
+  });
+
+  test.each(['/unwrap', '/rewrap'])('are those of %s, too', async (path) => {
+    const { kid } = await untilDone('/keys', { tenant: 'opener', purpose: 'wrap', alg: 'aes-256-gcm' });
+    const { wrapped_b64 } = await untilDone('/wrap', { kid, size: 32 });
+    const codes = await Promise.all(Array.from({ length: 10 }, () => codeOf(call(service, 'POST', path, { wrapped_b64 }, tokens('opener')))));
     expect(codes.filter((code) => code === 'QuotaExceeded').length).toBeGreaterThanOrEqual(6);
   });
 });
