@@ -101,7 +101,7 @@ describe.concurrent('destruction', () => {
     expect(Math.round((Date.parse(asked.destroy_at) - Date.now()) / DAY_MS)).toBe(2);
   });
 
-  test.each(['99ms', '0s', '0ms'])('in less than the least time, %s, is refused', async (after) => {
+  test.each(['99ms', '0s', '0ms', '3651d', '3650d1ms'])('in less than the least time or more than ten years, %s, is refused', async (after) => {
     const { kid } = await createKey(service, { alg: 'ed25519' });
     expect(verdict(await move(kid, 'destroy', { after }))).toBe('400 BadRequest');
     expect(await states(kid)).toEqual(['enabled']);

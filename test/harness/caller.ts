@@ -1,6 +1,8 @@
 import type { Caveats } from '../../src/core/macaroon/caveats.ts';
-import type { Caller } from '../../src/service/call.ts';
+import type { Op } from '../../src/core/log/entry.ts';
+import type { Caller, ClientCall } from '../../src/service/call.ts';
 import { scopes } from '../../src/core/macaroon/caveats.ts';
+import { beginCall } from '../../src/service/call.ts';
 
 interface CallerOptions {
   readonly clientId?: string;
@@ -22,4 +24,10 @@ export function callerOf({ clientId = 'me', rootKeyId = 'root', tokenId = 't1', 
     },
     caveatTexts: [], caveatNames: String, peer, via: 'tcp', corrId, requestId: 'request', traceParent: undefined,
   };
+}
+
+/** A call of that caller for the instance as a whole: of every tenant, as such calls need. */
+export function clientCall(op: Op): ClientCall {
+  const caller = callerOf({ caveats: { tenants: [] } });
+  return beginCall({ caller, actor: caller.actor, corrId: caller.corrId, op, opId: 'op', startedNs: 0n });
 }
