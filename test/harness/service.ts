@@ -34,12 +34,17 @@ export interface StartOptions {
   readonly toml?: string;
 }
 
-export async function startService({ flags = [], env = {}, toml }: StartOptions = {}): Promise<TestService> {
+export function startService(options: StartOptions = {}): Promise<TestService> {
+  return startBy(serve, options);
+}
+
+/** The same, served in a way of its own (test/mutation/service-here.ts). */
+export async function startBy(serveIt: (flags: readonly string[], options: Pick<ServeOptions, 'cwd' | 'env'>) => Promise<Serving>, { flags = [], env = {}, toml }: StartOptions = {}): Promise<TestService> {
   const directory = mkdtempSync(join(tmpdir(), 'ron-kms-test-'));
   const keysetPath = join(directory, 'keyset.json');
   writeFileSync(keysetPath, keysetText([{ id: ROOT_KEY_ID, secret: ROOT_SECRET }]), { mode: 0o600 });
   if (toml !== undefined) writeFileSync(join(directory, 'kms.toml'), toml);
-  const serving = await serve([
+  const serving = await serveIt([
     '--profile', 'micronode', '--auth-keyset-path', keysetPath, '--security-sign-rate-limit-rps', '0',
     ...(toml === undefined ? [] : ['--config', join(directory, 'kms.toml')]), ...flags,
   ], { cwd: directory, env });

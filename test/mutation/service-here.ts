@@ -1,15 +1,12 @@
 /** Stands for test/harness/service.ts where mutants are tried: the same calls, to a service in this process, where a mutant is switched on. */
 import type { Serving, StartOptions, TestService } from '../harness/service.ts';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { createLogLines } from '../../src/adapters/telemetry/log-lines.ts';
 import { parseFor } from '../../src/cli/command-line.ts';
 import { settingsReader } from '../../src/cli/settings.ts';
 import { makeServeCommand } from '../../src/compose/serve-command.ts';
 import { startService as startHere } from '../../src/compose/service.ts';
 import { checkConfig } from '../../src/config/check.ts';
-import { keysetText, ROOT_KEY_ID, ROOT_SECRET } from '../harness/service.ts';
+import { startBy } from '../harness/service.ts';
 
 export * from '../harness/service.ts';
 
@@ -47,21 +44,6 @@ export async function serve(flags: readonly string[], { cwd, env = {} }: { reado
   return { apiUrl: service.apiUrl, metricsUrl: service.metricsUrl, pid: FIRST_PID + reloads.push(service.reload) - 1, log: () => log, end, gone: end };
 }
 
-export async function startService({ flags = [], env = {}, toml }: StartOptions = {}): Promise<TestService> {
-  const directory = mkdtempSync(join(tmpdir(), 'ron-kms-test-'));
-  const keysetPath = join(directory, 'keyset.json');
-  writeFileSync(keysetPath, keysetText([{ id: ROOT_KEY_ID, secret: ROOT_SECRET }]), { mode: 0o600 });
-  if (toml !== undefined) writeFileSync(join(directory, 'kms.toml'), toml);
-  const serving = await serve([
-    '--profile', 'micronode', '--auth-keyset-path', keysetPath, '--security-sign-rate-limit-rps', '0',
-    ...(toml === undefined ? [] : ['--config', join(directory, 'kms.toml')]), ...flags,
-  ], { cwd: directory, env });
-  return {
-    ...serving, directory,
-    async stop() {
-      const exitCode = await serving.end('SIGTERM');
-      rmSync(directory, { recursive: true, force: true });
-      return exitCode;
-    },
-  };
+export function startService(options: StartOptions = {}): Promise<TestService> {
+  return startBy(serve, options);
 }
