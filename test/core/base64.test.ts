@@ -17,6 +17,7 @@ test('into memory that is there, without a string: the same bytes, and nothing b
     expect([decodeBase64Into(into, Buffer.from(original.toString('base64'))), into]).toEqual([true, original]);
     expect(decodeBase64Into(Buffer.alloc(original.length + 3), Buffer.from(original.toString('base64')))).toBe(false);
   }));
+  for (const [bytesLong, spelt] of [[1, 'AB=='], [2, 'AAB=']] as const) expect(decodeBase64Into(Buffer.alloc(bytesLong), Buffer.from(spelt))).toBe(false);
   const text = fc.string({ unit: fc.constantFrom(...'AQgw+/-_=zZ09 \n'.split('')), maxLength: 12 });
   fc.assert(fc.property(text, fc.nat(9), (candidate, length) => {
     const into = Buffer.alloc(length);

@@ -129,7 +129,7 @@ describe('the caveats of a token', () => {
   });
 
   test.each([
-    '', ' = ', 'scope', 'scope=kms:sign', 'scope =kms:sign', 'scope= kms:sign', 'scope  = kms:sign', 'scope =  kms:sign', ' scope = kms:sign', 'scope = kms:sign ', 'Scope = kms:sign',
+    '', ' = ', 'scope', 'purposes', 'tenants', 'scope=kms:sign', 'scope =kms:sign', 'scope= kms:sign', 'scope  = kms:sign', 'scope =  kms:sign', ' scope = kms:sign', 'scope = kms:sign ', 'Scope = kms:sign',
     'scope = ', 'scope = kms:sign, kms:verify', 'scope = kms:sign,', 'scope = ,kms:sign', 'scope = sign', 'scope = kms:export', 'scope = *', 'scope = KMS:SIGN',
     'tenant = ', 'tenant = Core', 'tenant = core,edge', 'tenant = **', `tenant = ${'a'.repeat(64)}`, 'purpose = *', 'purpose = ', 'alg = *', 'alg = rsa', 'alg = Ed25519', 'alg = ed25519,ml-dsa', 'alg = constructor',
     'kid = ', 'kid = *', 'kid = core/audit/ed25519', `kid = core/audit/ed25519/${uuids[0]}#v0`, `kid = core/audit/ed25519/${uuids[0]},core/audit/ed25519/${uuids[1]}`,
