@@ -107,4 +107,13 @@ describe('the entry of what was refused', () => {
     expect(entries).toMatchObject([{ op, result: 'NoCapability', reason: 'the caveats of the token do not admit this', input_hash: hash, tenant: 'other', actor: { ...ME, client_id: `${op}-er` } }]);
     expect(entries[0]).not.toHaveProperty('kid');
   });
+
+  test.each(['sign', 'verify'])('each item of a batch of %s that is refused has what was asked of it; one that cannot be read, nothing', async (op) => {
+    const by = tokenOf({ caveats: everything('other'), clientId: `${op}-batch` });
+    const item = (payload: object): object => ({ kid: signing, ...payload, ...(op === 'verify' && { sigs }) });
+    const { entries } = await logged('POST', `/${op}/batch`, { items: [item({ payload_b3: DIGEST })] }, by);
+    expect(entries).toMatchObject([{ op, result: 'NoCapability', input_hash: DIGEST, actor: { client_id: `${op}-batch` } }]);
+    const { entries: unread } = await logged('POST', `/${op}/batch`, { items: [item({ payload_b3: 'short' })] }, by);
+    expect(unread).toMatchObject([{ op, result: 'BadRequest', input_hash: hashOf('') }]);
+  });
 });

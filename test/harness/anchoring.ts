@@ -1,4 +1,5 @@
 import type { Anchor } from '../../src/ports/anchor.ts';
+import type { Random } from '../../src/ports/random.ts';
 import type { Telemetry } from '../../src/ports/telemetry.ts';
 import type { Anchoring } from '../../src/service/anchoring.ts';
 import type { SmallLog } from './small-log.ts';
@@ -29,16 +30,16 @@ export interface StartedAnchoring {
   mutate(): Promise<number>;
 }
 
-export async function startAnchoring(log: SmallLog, anchor: Anchor): Promise<StartedAnchoring> {
+export async function startAnchoring(log: SmallLog, anchor: Anchor, lots: Partial<Random> = {}): Promise<StartedAnchoring> {
   const events: { event: string; [field: string]: unknown }[] = [];
   const telemetry: Telemetry = { operation: () => undefined, refused: () => undefined, turnedAway: () => undefined, attested: () => undefined, event: (_level, event, fields) => { events.push({ event, ...fields }); } };
   let monotonicNs = 0n;
   const clock = { wallMs: systemClock.wallMs, monotonicNs: () => monotonicNs };
-  const anchoring = createAnchoring({ integrity: { fail: () => undefined }, anchor, log, clock, random: createSystemRandom(), telemetry, intervalMs: INTERVAL_S * 1000 });
+  const anchoring = createAnchoring({ integrity: { fail: () => undefined }, anchor, log, clock, random: { ...createSystemRandom(), ...lots }, telemetry, intervalMs: INTERVAL_S * 1000 });
   await anchoring.start();
   return {
     log, anchoring, events,
-    pass: (seconds) => { monotonicNs += BigInt(seconds) * 1_000_000_000n; },
+    pass: (seconds) => { monotonicNs += BigInt(Math.round(seconds * 1000)) * 1_000_000n; },
     async mutate() {
       const { firstIndex } = await log.append([eventOf('outcome')], { mustFlush: true });
       await anchoring.afterMutation();

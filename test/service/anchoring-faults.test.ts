@@ -204,6 +204,39 @@ describe('the anchor is out of reach', () => {
     expect(anchoring.isReachable()).toBe(false);
   });
 
+  test('is asked again after one second, two, four and so on to half a minute, each by lot at least half as long', async () => {
+    for (const [lot, waits] of [[255, [1000, 2000, 4000, 8000, 16_000, 30_000, 30_000]], [0, [500, 1000, 2000, 4000, 8000, 15_000, 15_000]]] as const) {
+      const { logPath, origin } = places.file();
+      let asked = 0;
+      const dead = async (): Promise<never> => {
+        asked++;
+        throw new Error('no device');
+      };
+      const { anchoring, pass } = await startAnchoring(openSmallLog(logPath, origin), { kind: 'file', read: dead, advance: dead }, { bytes: () => Buffer.of(lot) });
+      for (const waitMs of waits) {
+        const before = asked;
+        pass((waitMs - 1) / 1000);
+        await anchoring.tick();
+        expect(asked).toBe(before);
+        pass(0.001);
+        await anchoring.tick();
+        expect(asked).toBe(before + 1);
+      }
+    }
+  });
+
+  test('and what it refuses, though it stands where it should, is at odds', async () => {
+    const { start, anchorPath, logPath, origin } = places.file();
+    await (await start()).mutate();
+    const log = openSmallLog(logPath, origin);
+    const file = createFileAnchor({ path: anchorPath, origin, mac: log.mac });
+    await log.append([eventOf('other')], { mustFlush: true });
+    // It is one behind, and stays there.
+    const behind = { ...log, lastAnchorValue: () => log.lastAnchorValue() + 1 };
+    const started = await startAnchoring(behind, { ...file, advance: async () => ({ fault: 'it refuses' }) });
+    expect(started.anchoring.mismatch()).toBe('it refuses');
+  });
+
   test('a medium that hangs is given up, is asked nothing more meanwhile, and is taken back when it wakes', async () => {
     const { logPath, origin, anchorPath } = places.file();
     const log = openSmallLog(logPath, origin);

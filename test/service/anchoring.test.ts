@@ -26,6 +26,7 @@ describe('anchoring, while all goes well', () => {
       expect(anchors.map((anchor) => anchor.value)).toEqual(Array.from({ length: value }, (_, i) => i + 1));
       expect(onFile()).toMatchObject({ value, tree_size: log.entries().length, root_hash: rootOf(log.entries()).toString('base64') });
       expect(onFile().tree_size).toBeGreaterThan(Math.max(outcome, last?.index ?? Infinity));
+      expect(JSON.parse(log.entries()[last?.index ?? -1] ?? '')).toMatchObject({ op: 'anchor', result: 'ok', actor: { via: 'service' } });
       // What the entry itself says is true of the tree before it.
       expect(last?.tree_size).toBeLessThanOrEqual(last?.index ?? 0);
       expect(last?.root_hash).toBe(rootOf(log.entries().slice(0, last?.tree_size)).toString('base64'));

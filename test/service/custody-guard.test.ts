@@ -19,7 +19,7 @@ function open({ hasProbe = true } = {}) {
   const call = (name: string) => (...args: readonly unknown[]) => new Promise((resolve, reject) => { asked.push({ call: name, args, resolve, reject }); });
   const names = ['sign', 'sealAead', 'open', 'generate', 'erase', ...(hasProbe ? ['probe'] : [])];
   const custody = Object.fromEntries(names.map((name) => [name, call(name)])) as unknown as Custody;
-  let nowNs = 0n;
+  let nowNs = 3_000_000_000n;
   const guard = guardCustody({
     custody, chance: () => 0, clock: { ...systemClock, monotonicNs: () => nowNs },
     telemetry: { event: (_level, event) => { events.push(event); } },

@@ -93,11 +93,11 @@ describe('where evidence is required', () => {
   });
 
   test('a version of another class does not sign, nor one of a class that is not good enough', async () => {
-    for (const config of [{ given: new Set(['other']) }, { accepted: new Set(['other']) }]) {
+    for (const [config, hint] of [[{ given: new Set(['other']) }, 'there is none of how this version is held'], [{ accepted: new Set(['other']) }, 'security.attest_classes does not list tpm-sealed']] as const) {
       const { asked, told, sign } = open(config);
       const signing = sign();
       expect(asked).toHaveLength(0);
-      await expect(signing).rejects.toMatchObject({ code: 'AttestationMissing' });
+      await expect(signing).rejects.toMatchObject({ code: 'AttestationMissing', hint: expect.stringContaining(hint) });
       expect(told).toEqual(['missing']);
     }
   });
@@ -116,7 +116,7 @@ describe('evidence that is asked for', () => {
   test('of sixteen at once is enough for a device: the next is told to come again, until one is done', async () => {
     const { asked, sign, signed } = open();
     const all = Array.from({ length: 16 }, () => sign({ isAsked: true }));
-    await expect(sign({ isAsked: true })).rejects.toMatchObject({ code: 'Backpressure' });
+    for (const decision of [REQUIRED, OFFERED]) await expect(sign({ isAsked: true, decision })).rejects.toMatchObject({ code: 'Backpressure' });
     for (const { answer } of asked) answer();
     await Promise.all(all);
     expect(await signed({ isAsked: true })).toBe('17');
@@ -145,9 +145,13 @@ describe('a device that fails', () => {
     await expect(sign()).rejects.toMatchObject({ code: 'AttestationMissing' });
     expect(asked).toHaveLength(1);
     pass(1);
-    expect(await signed()).toBe('2');
+    const again = sign();
+    asked[1]?.fail();
+    await expect(again).rejects.toMatchObject({ code: 'AttestationMissing' });
+    pass(1000);
+    expect(await signed()).toBe('3');
     expect(evidence.isReady()).toBe(true);
-    expect(told).toEqual(['evidence_missing', 'missing', 'missing', 'evidence_back', 'ok']);
+    expect(told).toEqual(['evidence_missing', 'missing', 'missing', 'missing', 'evidence_back', 'ok']);
   });
 
   test('is noticed without anybody signing, and so is that it is back', async () => {
@@ -160,11 +164,14 @@ describe('a device that fails', () => {
       return asked.length > before;
     };
     expect([await tick('answer'), evidence.isReady(), await tick('answer')]).toEqual([true, true, false]);
+    expect(asked[0]?.claim).toMatchObject({ class: 'self-check', subject: { log_keys: [] }, tree_size: 7 });
     pass(19_999);
     expect(await tick('fail')).toBe(false);
     pass(1);
     expect([await tick('fail'), evidence.isReady(), await tick('answer')]).toEqual([true, false, false]);
-    pass(1000);
+    pass(999);
+    expect(await tick('answer')).toBe(false);
+    pass(1);
     expect([await tick('answer'), evidence.isReady()]).toEqual([true, true]);
   });
 

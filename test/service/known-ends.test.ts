@@ -41,6 +41,11 @@ describe('what a log knows to have been ended since a backup', () => {
     ['a version that is lost itself', ['enabled'], ['rotate 2', 'rotate 3', 'disable 2'], []],
     ['what a restore before had scheduled again', ['enabled'], ['!destroy'], ['1 scheduled']],
     ['what a restore before had destroyed again', ['enabled'], ['!destroy', '!destroy'], ['1 destroyed']],
+    ['a hold by the service, as a restore before made it', ['enabled'], ['!disable'], ['1 disabled']],
+    ['a schedule of the whole key', ['enabled', 'enabled'], ['destroy 2'], ['1 scheduled', '2 scheduled']],
+    ['a schedule by the service, of one version of two', ['enabled', 'enabled'], ['!destroy 2'], ['2 scheduled']],
+    ['what changes no state', ['enabled'], ['patch', 'rekey'], []],
+    ['what does not fit the state', ['enabled'], ['enable', 'restore'], []],
     ['an erasure of one version of two', ['enabled', 'enabled'], ['destroy 2', 'restore 2', 'destroy 1', '!destroy 1'], ['1 destroyed']],
   ] as const)('%s', (_, states, lines, expected) => {
     expect(endsOf(backup(...states), log(...lines))).toEqual(expected);
@@ -49,7 +54,7 @@ describe('what a log knows to have been ended since a backup', () => {
   test('is not told by refusals, replays, intents, or what the backup has itself', () => {
     const [entry] = log('disable');
     if (entry === undefined) throw new Error('there is one');
-    expect(endsOf(backup('enabled'), [{ ...entry, result: 'KeyState' }, { ...entry, result: 'intent' }, { ...entry, reason: 'replay' }, { ...entry, generation: 10 }, { ...entry, generation: undefined }])).toEqual([]);
+    expect(endsOf(backup('enabled'), [{ ...entry, result: 'KeyState' }, { ...entry, result: 'intent' }, { ...entry, reason: 'replay' }, { ...entry, generation: 10 }, { ...entry, generation: undefined }, { ...entry, kid: undefined }, { ...entry, kid: BASE }])).toEqual([]);
   });
 
   test('names the versions that are lost', () => {

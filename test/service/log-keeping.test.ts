@@ -118,7 +118,8 @@ describe('log keys', () => {
       await house.checkpoint();
       await house.keeping.tick();
     }
-    expect(house.entries.slice(1).map(({ event }) => [event.actor, event.detail?.log_keys?.reason])).toEqual([[{ via: 'service' }, 'scheduled'], [{ via: 'service' }, 'scheduled']]);
+    expect(house.entries.slice(1).map(({ event }) => [event.op, event.actor, event.result, event.detail?.log_keys?.reason])).toEqual(Array.from({ length: 2 }, () => ['log-keys', { via: 'service' }, 'ok', 'scheduled']));
+    expect(house.told).toEqual(['log_keys_changed {"index":1}', 'log_keys_changed {"index":2}']);
     house.now.ms = START_MS + 215 * DAY_MS;
     await house.keeping.tick();
     expect(house.signer.keys().map(({ untilIndex }) => untilIndex === undefined)).toEqual([false, false, false, false, true, true]);
@@ -152,6 +153,25 @@ describe('log keys', () => {
 });
 
 describe('a change that is cut short', () => {
+  test('by itself is tried again after a minute, not with every look', async () => {
+    const house = await newHouse();
+    house.begin();
+    let tries = 0;
+    house.signer.prepare = async () => {
+      tries++;
+      throw unavailable;
+    };
+    house.now.ms += 91 * DAY_MS;
+    const lookAfter = async (ms: number): Promise<number> => {
+      house.now.ms += ms;
+      await house.keeping.tick();
+      return tries;
+    };
+    expect([await lookAfter(0), await lookAfter(1000), await lookAfter(58_999), await lookAfter(1), await lookAfter(59_999), await lookAfter(1)]).toEqual([1, 1, 1, 2, 2, 3]);
+    expect(new Set(house.told)).toEqual(new Set(['log_keys_not_kept {"code":"AuditUnavailable"}']));
+  });
+
+
   test('before its entry changes nothing; the keys made are announced with the next', async () => {
     const house = await newHouse();
     house.begin();
