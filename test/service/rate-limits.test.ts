@@ -78,6 +78,25 @@ describe('the instance\'s signing rate', () => {
     expect(count('here')).toBe(6);
   });
 
+  test('goes to who wants it: what another lets run over while it is silent is not wasted', () => {
+    const { isTaken, pass } = open(() => 10);
+    isTaken('silent');
+    const got: number[] = [];
+    for (let tenth = 0; tenth < 19; tenth++) {
+      pass(100);
+      got.push(Array.from({ length: 10 }, () => isTaken('busy')).filter(Boolean).length);
+    }
+    // From when the silent one's half is full all of it goes to the busy one: one each tenth of a second.
+    expect(got.slice(-8).reduce((sum, one) => sum + one, 0)).toBe(8);
+  });
+
+  test('that is used up says whose: the instance\'s, where one is alone, or the tenant\'s share; and when to come again', () => {
+    const { rates, isTaken } = open(() => 1);
+    isTaken('a');
+    expect(() => rates.chargeSigning('a')).toThrow(expect.objectContaining({ code: 'Backpressure', hint: 'security.sign_rate_limit_rps is used up', retryAfterS: 1 }));
+    expect(() => rates.chargeSigning('b')).toThrow(expect.objectContaining({ code: 'Backpressure', hint: 'this tenant\'s share of security.sign_rate_limit_rps is used up', retryAfterS: 1 }));
+  });
+
   test('that a reload changes holds from the next signature on, and 0 is no limit', () => {
     let perSecond = 1;
     const { isTaken } = open(() => perSecond);
@@ -90,7 +109,7 @@ describe('the instance\'s signing rate', () => {
 test('a tenant\'s own rate is its own, and 0 is nothing at all', () => {
   const { rates, pass } = open(() => 0);
   for (let i = 0; i < 3; i++) rates.chargeTenant('a', 3);
-  expect(() => rates.chargeTenant('a', 3)).toThrow('quota');
+  expect(() => rates.chargeTenant('a', 3)).toThrow(expect.objectContaining({ code: 'QuotaExceeded', hint: 'quotas.rps of this tenant is used up', retryAfterS: 1 }));
   rates.chargeTenant('b', 3);
   expect(() => rates.chargeTenant('c', 0)).toThrow('quota');
   // A second's worth, however long nothing was taken.

@@ -48,6 +48,26 @@ function open({ width = 8, max = 512 } = {}) {
   };
 }
 
+/** In a rush of ten thousand pieces a second: full of what these tenants ask for, in turns, and one more refused. */
+async function rush(tenants: readonly string[], max = 512) {
+  const house = open({ max });
+  for (let ms = 0; ms < 150; ms++) {
+    while (house.queue.depth() < 16) house.ask('a');
+    await turn();
+    house.pass(1);
+    await house.finish(10);
+  }
+  await house.finish(house.queue.depth());
+  for (let i = 0; i <= max; i++) house.ask(tenants[i % tenants.length] ?? '');
+  await turn();
+  return { ...house, askFor: async (tenant: string, cost?: number): Promise<'in' | 'refused'> => {
+    const before = house.refused.length;
+    house.ask(tenant, cost);
+    await turn();
+    return house.refused.length === before ? 'in' : 'refused';
+  } };
+}
+
 describe('work with keys', () => {
   test('up to the maximum all wait their turn and none is refused, however long that is', async () => {
     const { queue, ask, work, counts, running } = open();
@@ -128,6 +148,51 @@ describe('work with keys', () => {
     await turn();
     expect(refused.length).toBe(before);
     expect(queue.depth()).toBe(512);
+  });
+
+  describe('in a rush, when ten thousand pieces a second are done', () => {
+    test('four milliseconds of it may wait: forty, an equal part for each tenant, and who came first stays', async () => {
+      for (const tenants of [['a'], ['a', 'b'], ['a', 'b', 'c', 'd']]) {
+        const { queue, refused, running } = await rush(tenants);
+        expect([queue.depth() - running.length, refused.length]).toEqual([40, 513 - 8 - 40]);
+        expect(tenants.map((tenant) => refused.filter((one) => one === tenant).length).every((count, _i, [first = 0]) => Math.abs(count - first) <= 2)).toBe(true);
+      }
+    });
+
+    test('of many tenants each may have four waiting all the same', async () => {
+      const { queue, running } = await rush(Array.from({ length: 20 }, (_, i) => `t${i}`));
+      expect(queue.depth() - running.length).toBe(20 * 4);
+    });
+
+    test('one who comes then has a part like the others, counted in what it asks for', async () => {
+      const { askFor } = await rush(['a', 'b']);
+      expect([await askFor('large', 15), await askFor('large', 14)]).toEqual(['refused', 'in']);
+      const { askFor: ask } = await rush(['a', 'b']);
+      const answers: string[] = [];
+      for (let i = 0; i < 15; i++) answers.push(await ask('modest'));
+      expect(answers).toEqual([...Array.from({ length: 14 }, () => 'in'), 'refused']);
+    });
+
+    test('and never is there more than may be', async () => {
+      const { queue, askFor } = await rush(['a'], 20);
+      expect([queue.depth(), await askFor('b'), await askFor('a')]).toEqual([20, 'refused', 'refused']);
+    });
+
+    test('it is over a second after the last who was refused, however many were let in', async () => {
+      const { queue, askFor, pass, finish } = await rush(['a']);
+      pass(900);
+      expect(await askFor('a')).toBe('refused');
+      await finish(20);
+      pass(900);
+      expect([await askFor('a'), await askFor('b', 30)]).toEqual(['in', 'refused']);
+      pass(999);
+      expect(await askFor('b')).toBe('in');
+      expect(await askFor('c', 30)).toBe('refused');
+      pass(999);
+      expect(await askFor('d')).toBe('in');
+      pass(1);
+      expect([await askFor('c', 300), queue.depth() > 300]).toEqual(['in', true]);
+    });
   });
 
   test('something larger than all that may be runs alone', async () => {
