@@ -161,7 +161,7 @@ describe.each(ALGS)('%s %s', (alg, parameterSet) => {
 });
 
 describe('kem_mode', () => {
-  test.each([['x25519', 'classical'], ['ml-kem', 'pq'], ['x25519+ml-kem', 'hybrid']])('of %s is %s, and any other is refused with a hint', async (alg, own) => {
+  test.each([['x25519', 'classical'], ['ml-kem', 'pq'], ['x25519+ml-kem', 'hybrid'], ['aes-256-gcm', 'none of them']])('of %s is %s, and any other is refused with a hint', async (alg, own) => {
     const kid = await make(alg);
     for (const mode of ['hybrid', 'classical', 'pq']) {
       const answer = await wrap({ kid, size: 16, kem_mode: mode });

@@ -58,6 +58,7 @@ describe('refusals of one second', () => {
     expect(await entries()).toHaveLength(kinds.length);
     await refusals.record(denied(), known({ tokenId: 't2', peer: '10.9.9.9', corrId: 'another' }), noInput);
     await refusals.record(denied(), { ...known(), op: 'wrap', opId: 'x' }, noInput);
+    await refusals.record(denied(), known({ caveats: { tenants: ['core', 'core'] } }), noInput);
     expect(await entries()).toHaveLength(kinds.length);
   });
 
