@@ -33,7 +33,7 @@ export default defineConfig({
       'test/e2e/audit-{admin,before-answer,entries,integrity,records,refusals,tiles}.test.ts',
       'test/e2e/keys-{life,list,modes,op-id,sign,wrap}.test.ts',
       'test/e2e/{token,token-keys,token-rate}.test.ts',
-      'test/e2e/{canary,changed-meanwhile,limits,log-inputs,policy,pq-migration,quotas,tightened}.test.ts',
+      'test/e2e/{canary,changed-meanwhile,hints,limits,log-inputs,policy,pq-migration,quotas,tightened}.test.ts',
       'test/e2e/{backup-restore,rekey,reload}.test.ts',
     ],
     exclude: [],
