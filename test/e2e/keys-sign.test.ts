@@ -51,6 +51,19 @@ test('a signature that is none is counted as invalid, and is no refusal', async 
   expect([await counted('ok'), await counted('invalid')]).toEqual([(before[0] ?? 0) + 1, (before[1] ?? 0) + 1]);
 });
 
+test('how long an operation took is counted in seconds, under its algorithm, or `none` where no key was found', async () => {
+  const { kid } = await createKey(service, { alg: 'ed25519' });
+  const seconds = async (alg: string): Promise<number> => Number(new RegExp(`^kms_latency_seconds_sum\\{op="sign",alg="${alg}"\\} (\\S+)$`, 'm').exec(await (await fetch(`${service.metricsUrl}/metrics`)).text())?.[1] ?? 0);
+  for (const [alg, named] of [['ed25519', kid], ['none', kid.replace(/[0-9a-f]{4}#/, '0000#')]] as const) {
+    const before = await seconds(alg);
+    const startedMs = performance.now();
+    await sign({ kid: named, payload_b64: b64(TEXT) });
+    const took = (await seconds(alg)) - before;
+    expect(took).toBeGreaterThan(0);
+    expect(took).toBeLessThan((performance.now() - startedMs) / 1000);
+  }
+});
+
 describe('what is signed', () => {
   test('is the BLAKE3 digest for a key with input b3: any library verifies it', async () => {
     const document = await createKey(service, { alg: 'ed25519+ml-dsa' });

@@ -59,8 +59,8 @@ describe('what the policy service is asked', () => {
   });
 
   test('before every operation on a key, of one that is yet to be made too', async () => {
-    const made = (await createKey(service, { labels: { a: 'b' } }))['kid'] as string;
-    expect(policy.asked).toEqual([{ op: 'create', tenant: 'core', purpose: 'audit', alg: 'ed25519+ml-dsa', client_id: 'tester', peer: '127.0.0.1', labels: { a: 'b' }, requested: {} }]);
+    const made = (await createKey(service, { labels: { a: 'b' }, policy_hints: { risk: 7 } }))['kid'] as string;
+    expect(policy.asked).toEqual([{ op: 'create', tenant: 'core', purpose: 'audit', alg: 'ed25519+ml-dsa', client_id: 'tester', peer: '127.0.0.1', labels: { a: 'b' }, policy_hints: { risk: 7 }, requested: {} }]);
     const at = `/keys/${encodeURIComponent(made)}`;
     await call(service, 'PATCH', at, { labels: {} });
     await call(service, 'POST', `${at}/rotate`, {});
@@ -68,6 +68,8 @@ describe('what the policy service is asked', () => {
     const { body: { wrapped_b64 } } = await call(service, 'POST', '/wrap', { kid: wrapping, size: 32 });
     await call(service, 'POST', '/rewrap', { wrapped_b64 });
     await call(service, 'POST', '/unwrap', { wrapped_b64 });
+    // As the key was made.
+    for (const { policy_hints: hints } of policy.asked.slice(1, 7)) expect(hints).toEqual({ risk: 7 });
     expect(policy.asked.map(({ op }) => op)).toEqual(['create', 'patch', 'rotate', 'disable', 'enable', 'destroy', 'restore', 'wrap', 'rewrap', 'unwrap']);
   });
 

@@ -18,6 +18,8 @@ test('a version that the store does not take is erased where it was made; the ca
   const { put, undo } = await makeMakeVersion({ custody, clock: systemClock })(call, KEY);
   expect(call.subject?.version.kid).toBe(`${BASE}#v1`);
   expect(put(7).versions).toMatchObject([{ version: 1, state: 'enabled', custodyBlob: Buffer.of(7), sealedGeneration: 7 }]);
+  // For logs, which name no key in full (DESIGN §11).
+  expect(call.subject?.version.kidHash).toMatch(/^[0-9a-f]{8}$/);
   await undo?.();
   expect(erased).toEqual([`${BASE}#v1`]);
 });
