@@ -62,8 +62,9 @@ const end = (state: KnownEnd['state'], version = 1, base = BASE): KnownEnd => ({
 
 describe('what was ended before a restore is ended again', () => {
   test('a hold is a hold, of that version alone', async () => {
-    const { own, stateOf, entries, erased } = await open(keyOf(BASE, {}, {}));
+    const { own, store, stateOf, entries, erased } = await open(keyOf(BASE, { custodyBlob: Buffer.of(1), sealedGeneration: 1 }, {}));
     await own.endAgain(end('disabled'));
+    expect((await store.find(BASE))?.versions[0]).toMatchObject({ custodyBlob: Buffer.of(1), sealedGeneration: 1 });
     expect([await stateOf(), await entries(), erased]).toEqual([['disabled', 'enabled'], ['disable intent v1 service', 'disable ok v1 service'], []]);
   });
 
