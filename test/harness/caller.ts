@@ -26,8 +26,8 @@ export function callerOf({ clientId = 'me', rootKeyId = 'root', tokenId = 't1', 
   };
 }
 
-/** A call of that caller for the instance as a whole: of every tenant, as such calls need. */
-export function clientCall(op: Op): ClientCall {
-  const caller = callerOf({ caveats: { tenants: [] } });
+/** A call of that caller for the instance as a whole, of every tenant, as such calls need; or of one with these caveats. */
+export function clientCall(op: Op, caveats: Partial<Caveats> = { tenants: [] }): ClientCall {
+  const caller = callerOf({ caveats });
   return beginCall({ caller, actor: caller.actor, corrId: caller.corrId, op, opId: 'op', startedNs: 0n });
 }

@@ -1,11 +1,9 @@
 import type { KeyRecord } from '../../src/core/key/record.ts';
 import type { Caveats, Scope } from '../../src/core/macaroon/caveats.ts';
-import type { ClientCall } from '../../src/service/call.ts';
 import { describe, expect, test } from 'vitest';
 import { parseKid } from '../../src/core/key/kid.ts';
-import { beginCall } from '../../src/service/call.ts';
 import { makeAuthorise } from '../../src/service/authorise.ts';
-import { callerOf } from '../harness/caller.ts';
+import { callerOf, clientCall } from '../harness/caller.ts';
 
 const BASE = 'core/audit/ed25519/01890000-0000-7000-8000-000000000001';
 const KEY: KeyRecord = {
@@ -25,11 +23,6 @@ function open() {
     rates: { chargeCaveats: () => { seen.charged++; } } as never,
   });
   return { seen, authorise };
-}
-
-function callWith(caveats: Partial<Caveats> = {}): ClientCall {
-  const caller = callerOf({ caveats });
-  return beginCall({ caller, actor: caller.actor, corrId: 'c', op: 'sign' as const, opId: 'o', startedNs: 0n });
 }
 
 const codeOf = (work: Promise<unknown>): Promise<string> => work.then(() => 'ok', (fault: { code: string }) => fault.code);
@@ -56,8 +49,8 @@ describe('a key', () => {
   test('that the token is not for is not looked for, whether it is there or not, and costs nothing', async () => {
     for (const caveats of [scoped('kms:verify'), { tenants: ['other'] }, { purposes: ['other'] }, { algs: ['ml-dsa'] }, { kids: [kid(BASE.replace('0001', '0002'))] }, { kids: [kid(`${BASE}#v1`)] }]) {
       const { authorise, seen } = open();
-      expect(await codeOf(authorise.version(callWith(caveats), 'kms:sign', kid(`${BASE}#v2`)))).toBe('NoCapability');
-      expect(await codeOf(authorise.versions(callWith(caveats).caller, 'kms:sign', kid(`${BASE}#v2`)))).toBe('NoCapability');
+      expect(await codeOf(authorise.version(clientCall('sign', caveats), 'kms:sign', kid(`${BASE}#v2`)))).toBe('NoCapability');
+      expect(await codeOf(authorise.versions(clientCall('sign', caveats).caller, 'kms:sign', kid(`${BASE}#v2`)))).toBe('NoCapability');
       expect(seen).toEqual({ found: [], charged: 0 });
     }
   });
@@ -65,23 +58,23 @@ describe('a key', () => {
   test('of the service itself is nobody\'s', async () => {
     const { authorise, seen } = open();
     const own = kid(BASE.replace('core', 'ron-kms'));
-    expect(await codeOf(authorise.version(callWith({ tenants: [] }), 'kms:sign', own))).toBe('NoCapability');
-    expect(() => authorise.name(callWith({ tenants: [] }), 'kms:rotate', { tenant: 'ron-kms', purpose: 'a', alg: 'ed25519' })).toThrow(expect.objectContaining({ code: 'NoCapability' }));
+    expect(await codeOf(authorise.version(clientCall('sign', { tenants: [] }), 'kms:sign', own))).toBe('NoCapability');
+    expect(() => authorise.name(clientCall('sign', { tenants: [] }), 'kms:rotate', { tenant: 'ron-kms', purpose: 'a', alg: 'ed25519' })).toThrow(expect.objectContaining({ code: 'NoCapability' }));
     expect(seen.found).toEqual([]);
   });
 
   test('that is not there, or not in that version, is not found', async () => {
     const { authorise } = open();
     for (const text of [BASE.replace('0001', '0002'), `${BASE}#v4`]) {
-      expect(await codeOf(authorise.version(callWith(), 'kms:sign', kid(text)))).toBe('NotFound');
-      expect(await codeOf(authorise.versions(callWith().caller, 'kms:sign', kid(text)))).toBe('NotFound');
+      expect(await codeOf(authorise.version(clientCall('sign', {}), 'kms:sign', kid(text)))).toBe('NotFound');
+      expect(await codeOf(authorise.versions(clientCall('sign', {}).caller, 'kms:sign', kid(text)))).toBe('NotFound');
     }
   });
 
   test('is meant in its current version, or in the one that is named; the call is about it', async () => {
     for (const [text, version] of [[BASE, 3], [`${BASE}#v3`, 3], [`${BASE}#v1`, 1]] as const) {
       const { authorise } = open();
-      const call = callWith();
+      const call = clientCall('sign', {});
       expect((await authorise.version(call, 'kms:sign', kid(text))).version.version).toBe(version);
       expect([call.subject?.version.version, call.admitted?.tenant]).toEqual([version, 'core']);
       expect(authorise.current(call, KEY).version.version).toBe(3);
@@ -95,27 +88,27 @@ describe('a token for one version', () => {
 
   test('is for no other, also where none is named', async () => {
     const { authorise } = open();
-    expect(await codeOf(authorise.version(callWith(caveats), 'kms:sign', kid(`${BASE}#v2`)))).toBe('ok');
-    for (const text of [`${BASE}#v1`, BASE]) expect(await codeOf(authorise.version(callWith(caveats), 'kms:sign', kid(text)))).toBe('NoCapability');
-    const call = callWith(caveats);
+    expect(await codeOf(authorise.version(clientCall('sign', caveats), 'kms:sign', kid(`${BASE}#v2`)))).toBe('ok');
+    for (const text of [`${BASE}#v1`, BASE]) expect(await codeOf(authorise.version(clientCall('sign', caveats), 'kms:sign', kid(text)))).toBe('NoCapability');
+    const call = clientCall('sign', caveats);
     expect(() => authorise.current(call, KEY)).toThrow(expect.objectContaining({ code: 'NoCapability', hint: 'the caveats of the token do not admit this version' }));
     expect(call.subject).toBeUndefined();
   });
 
   test('of all it sees that one; and the newest comes first for who sees all', async () => {
     const { authorise } = open();
-    const seenBy = async (of: Partial<Caveats>): Promise<readonly number[]> => (await authorise.versions(callWith(of).caller, 'kms:verify', kid(BASE))).versions.map(({ version }) => version);
+    const seenBy = async (of: Partial<Caveats>): Promise<readonly number[]> => (await authorise.versions(clientCall('sign', of).caller, 'kms:verify', kid(BASE))).versions.map(({ version }) => version);
     expect([await seenBy({}), await seenBy(caveats)]).toEqual([[3, 2, 1], [2]]);
-    const refused = authorise.versions(callWith({ kids: [kid(`${BASE}#v7`)] }).caller, 'kms:verify', kid(BASE));
+    const refused = authorise.versions(clientCall('sign', { kids: [kid(`${BASE}#v7`)] }).caller, 'kms:verify', kid(BASE));
     await expect(refused).rejects.toMatchObject({ code: 'NoCapability', hint: 'the caveats of the token do not admit this version' });
   });
 
   test('makes no keys, and is not for the instance; nor is one for a tenant, a purpose or an algorithm', () => {
     const { authorise } = open();
     const name = { tenant: 'core', purpose: 'audit', alg: 'ed25519' };
-    expect(() => authorise.name(callWith(caveats), 'kms:rotate', name)).toThrow(expect.objectContaining({ code: 'NoCapability' }));
-    expect(() => authorise.name(callWith(), 'kms:rotate', { ...name, tenant: 'other' })).toThrow(expect.objectContaining({ code: 'NoCapability' }));
-    const call = callWith();
+    expect(() => authorise.name(clientCall('sign', caveats), 'kms:rotate', name)).toThrow(expect.objectContaining({ code: 'NoCapability' }));
+    expect(() => authorise.name(clientCall('sign', {}), 'kms:rotate', { ...name, tenant: 'other' })).toThrow(expect.objectContaining({ code: 'NoCapability' }));
+    const call = clientCall('sign', {});
     authorise.name(call, 'kms:rotate', name);
     expect(call.admitted).toEqual(name);
     for (const only of [caveats, { tenants: ['core'] }, { purposes: ['a'] }, { algs: ['ed25519'] }]) {

@@ -1,12 +1,11 @@
 import type { KeyRecord } from '../../src/core/key/record.ts';
-import type { Subject } from '../../src/service/call.ts';
+import type { ClientCall, Subject } from '../../src/service/call.ts';
 import { describe, expect, test } from 'vitest';
 import { specOf } from '../../src/core/algorithm/table.ts';
 import { parseKid } from '../../src/core/key/kid.ts';
 import { currentVersion } from '../../src/core/key/record.ts';
-import { beginCall } from '../../src/service/call.ts';
 import { makeRenewSpent } from '../../src/service/renew-spent.ts';
-import { callerOf } from '../harness/caller.ts';
+import { clientCall } from '../harness/caller.ts';
 
 const BASE = 'core/keep/aes-256-gcm/01890000-0000-7000-8000-000000000001';
 const keyWith = (versions: number): KeyRecord => ({
@@ -27,11 +26,11 @@ function open({ versions = 2, spentTo = 2 } = {}) {
       key = keyWith(key.versions.length + 1);
     } },
   });
-  const call = (...kids: readonly string[]) => {
-    const caller = callerOf({ caveats: { kids: kids.map((kid) => parseKid(kid) ?? expect.unreachable('it is a kid')) } });
-    return beginCall({ caller, actor: caller.actor, corrId: 'c', op: 'wrap' as const, opId: 'o', startedNs: 0n });
-  };
-  return { state, renew: async (isNamed = false, ...kids: readonly string[]) => (await renewSpent(call(...kids), subjectOf(key), isNamed)).version.version, renewOf: (subject: Subject) => renewSpent(call(), subject, false) };
+  return { state, renew: async (isNamed = false, ...kids: readonly string[]) => (await renewSpent(callFor(...kids), subjectOf(key), isNamed)).version.version, renewOf: (subject: Subject) => renewSpent(callFor(), subject, false) };
+}
+
+function callFor(...kids: readonly string[]): ClientCall {
+  return clientCall('wrap', { kids: kids.map((kid) => parseKid(kid) ?? expect.unreachable('it is a kid')) });
 }
 
 function subjectOf(key: KeyRecord, alg: 'aes-256-gcm' | 'x25519' = 'aes-256-gcm'): Subject {
