@@ -235,6 +235,8 @@ describe('the anchor is out of reach', () => {
     const behind = { ...log, lastAnchorValue: () => log.lastAnchorValue() + 1 };
     const started = await startAnchoring(behind, { ...file, advance: async () => ({ fault: 'it refuses' }) });
     expect(started.anchoring.mismatch()).toBe('it refuses');
+    // Nothing more is written once they are at odds.
+    expect(anchorsOf(log.entries())).toHaveLength(log.lastAnchorValue());
   });
 
   test('a medium that hangs is given up, is asked nothing more meanwhile, and is taken back when it wakes', async () => {
