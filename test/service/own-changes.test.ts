@@ -109,6 +109,12 @@ describe('an erasure', () => {
     expect([erased, await entries()]).toEqual([[[`${BASE}#v2`, 'enabled', 'scheduled']], ['destroy intent v2 service', 'destroy ok v2 service']]);
   });
 
+  test('of one version leaves another whose time has come as it is, until its own turn', async () => {
+    const { own, stateOf, erased } = await open(keyOf(BASE, due, due));
+    await own.erase(BASE, 2);
+    expect([await stateOf(), erased.map(([kid]) => kid)]).toEqual([['scheduled', 'destroyed'], [`${BASE}#v2`]]);
+  });
+
   test('that custody does not do leaves the version scheduled, and the log says so; the next one does it', async () => {
     const { own, state, stateOf, entries } = await open(keyOf(BASE, due));
     state.erases = () => Promise.reject(new KmsError('StoreUnavailable'));
