@@ -9,7 +9,7 @@ const SKEW_MS = 2000;
 const LIFETIME_MS = 3_600_000;
 const CERTIFICATE = 'ab'.repeat(32);
 const CONNECTION = { peer: '10.1.2.3', via: 'tcp', certificateSha256: undefined, corrId: 'c', requestId: 'r', traceParent: undefined };
-const NO_HINT = { status: 401, code: 'NoCapability' };
+const UNAUTHENTICATED = { status: 401, code: 'NoCapability' };
 
 /** A service that vouches for every chain, at a time that the test sets. */
 function open({ wallMs = NOW_MS, lastEntryMs = 0 } = {}) {
@@ -85,7 +85,7 @@ describe('the connection of a token', () => {
 describe('a token', () => {
   test('that is not there, or is none, is not vouched for', async () => {
     const { authenticate, vouched } = open();
-    for (const token of [undefined, '', 'nonsense', encodeToken(mint(Buffer.alloc(32), 'no identifier of ours', []))]) await expect(authenticate(token, CONNECTION)).rejects.toMatchObject(NO_HINT);
+    for (const token of [undefined, '', 'nonsense', encodeToken(mint(Buffer.alloc(32), 'no identifier of ours', []))]) await expect(authenticate(token, CONNECTION)).rejects.toMatchObject(UNAUTHENTICATED);
     expect(vouched).toEqual([]);
   });
 

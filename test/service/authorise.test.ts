@@ -1,15 +1,12 @@
-import type { KeyRecord } from '../../src/core/key/record.ts';
 import type { Caveats, Scope } from '../../src/core/macaroon/caveats.ts';
 import { describe, expect, test } from 'vitest';
 import { parseKid } from '../../src/core/key/kid.ts';
 import { makeAuthorise } from '../../src/service/authorise.ts';
 import { callerOf, clientCall } from '../harness/caller.ts';
+import { keyRecord } from '../harness/key-record.ts';
 
 const BASE = 'core/audit/ed25519/01890000-0000-7000-8000-000000000001';
-const KEY: KeyRecord = {
-  base: BASE, tenant: 'core', purpose: 'audit', alg: 'ed25519', createdAtMs: 0, input: 'b3', labels: {},
-  versions: [1, 2, 3].map((version) => ({ version, kid: `${BASE}#v${version}`, kidHash: '', state: 'enabled', createdAtMs: 0, attestationClass: 'test', publicParts: [] })),
-};
+const KEY = keyRecord(BASE, {}, {}, {});
 const kid = (text: string) => parseKid(text) ?? expect.unreachable(`${text} is a kid`);
 
 /** A store with one key; says what was looked for, and how often a rate was charged. */

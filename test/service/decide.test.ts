@@ -1,17 +1,16 @@
 import type { PolicyQuestion } from '../../src/ports/policy.ts';
 import { describe, expect, test } from 'vitest';
-import { specOf } from '../../src/core/algorithm/table.ts';
 import { KmsError } from '../../src/core/errors.ts';
 import { ownCall } from '../../src/service/call.ts';
 import { makeDecide } from '../../src/service/decide.ts';
 import { systemClock } from '../../src/adapters/system/clock.ts';
 import { createSystemRandom } from '../../src/adapters/system/random.ts';
 import { clientCall } from '../harness/caller.ts';
+import { keyRecord, subjectOf } from '../harness/key-record.ts';
 
 const BASE = 'core/audit/ed25519/01890000-0000-7000-8000-000000000001';
-const VERSION = { version: 2, kid: `${BASE}#v2`, kidHash: '', state: 'enabled', createdAtMs: 0, attestationClass: 'test', publicParts: [] } as const;
-const KEY = { base: BASE, tenant: 'core', purpose: 'audit', alg: 'ed25519', labels: { team: 'red' }, policyHints: { risk: 1 }, createdAtMs: 0, input: 'b3', versions: [VERSION] } as const;
-const SUBJECT = { key: KEY, version: VERSION, spec: specOf('ed25519', undefined) };
+const KEY = { ...keyRecord(BASE, {}, {}), labels: { team: 'red' }, policyHints: { risk: 1 } };
+const SUBJECT = subjectOf(KEY);
 const ANSWER = { isAllowed: true, mode: 'and', classicalOk: true, produceHybrid: true, isEvidenceRequired: false, isEvidenceOffered: true, quotas: {}, decisionId: 'd1' } as const;
 const OWN = { ...ANSWER, mode: 'or', decisionId: undefined } as const;
 
@@ -32,7 +31,7 @@ describe('the policy is asked', () => {
     const { asked, decide } = open(() => ANSWER);
     const call = { ...clientCall('sign'), subject: SUBJECT };
     expect(await decide(call, KEY, { mode: 'or' })).toEqual(ANSWER);
-    expect(asked).toEqual([{ op: 'sign', tenant: 'core', purpose: 'audit', alg: 'ed25519', labels: { team: 'red' }, policyHints: { risk: 1 }, requested: { mode: 'or' }, corrId: 'corr', kid: VERSION.kid, clientId: 'me', peer: '127.0.0.1' }]);
+    expect(asked).toEqual([{ op: 'sign', tenant: 'core', purpose: 'audit', alg: 'ed25519', labels: { team: 'red' }, policyHints: { risk: 1 }, requested: { mode: 'or' }, corrId: 'corr', kid: `${BASE}#v2`, clientId: 'me', peer: '127.0.0.1' }]);
     expect(call.policy).toEqual(ANSWER);
   });
 
@@ -49,7 +48,7 @@ describe('the policy is asked', () => {
   test('by the service itself too, which has no name and no address', async () => {
     const { asked, decide } = open(() => ANSWER);
     await decide(ownCall('rotate', { clock: systemClock, random: createSystemRandom() }, SUBJECT), KEY);
-    expect(asked[0]).toMatchObject({ op: 'rotate', kid: VERSION.kid, clientId: undefined, peer: undefined, requested: {} });
+    expect(asked[0]).toMatchObject({ op: 'rotate', kid: `${BASE}#v2`, clientId: undefined, peer: undefined, requested: {} });
   });
 });
 

@@ -1,4 +1,4 @@
-import type { KeyRecord, VersionRecord } from '../../src/core/key/record.ts';
+import type { KeyRecord } from '../../src/core/key/record.ts';
 import type { KnownEnd } from '../../src/service/known-ends.ts';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { createInmemStore } from '../../src/adapters/store-inmem/store.ts';
@@ -13,17 +13,11 @@ import { makeOwnChanges } from '../../src/service/own-changes.ts';
 import { createWorkQueue } from '../../src/service/work-queue.ts';
 import { openBreakableLog } from '../harness/breakable-log.ts';
 import { entriesFrom } from '../harness/entries.ts';
+import { keyRecord } from '../harness/key-record.ts';
 
 const BASE = 'core/audit/ed25519/01890000-0000-7000-8000-000000000001';
 const OTHER = BASE.replace('0001', '0002');
 const DAY_MS = 86_400_000;
-
-function keyOf(base: string, ...versions: readonly Partial<VersionRecord>[]): KeyRecord {
-  return {
-    base, tenant: 'core', purpose: 'audit', alg: 'ed25519', createdAtMs: 0, input: 'b3', labels: {},
-    versions: versions.map((version, i) => Object.assign({ version: i + 1, kid: `${base}#v${i + 1}`, kidHash: '', state: 'enabled' as const, createdAtMs: 0, attestationClass: 'test', publicParts: [] }, version)),
-  };
-}
 
 /** A store with these keys, a log, and a custody that says what it erased, and how the key stood then. */
 async function open(...keys: readonly KeyRecord[]) {
@@ -62,20 +56,20 @@ const end = (state: KnownEnd['state'], version = 1, base = BASE): KnownEnd => ({
 
 describe('what was ended before a restore is ended again', () => {
   test('a hold is a hold, of that version alone', async () => {
-    const { own, store, stateOf, entries, erased } = await open(keyOf(BASE, { custodyBlob: Buffer.of(1), sealedGeneration: 1 }, {}));
+    const { own, store, stateOf, entries, erased } = await open(keyRecord(BASE, { custodyBlob: Buffer.of(1), sealedGeneration: 1 }, {}));
     await own.endAgain(end('disabled'));
     expect((await store.find(BASE))?.versions[0]).toMatchObject({ custodyBlob: Buffer.of(1), sealedGeneration: 1 });
     expect([await stateOf(), await entries(), erased]).toEqual([['disabled', 'enabled'], ['disable intent v1 service', 'disable ok v1 service'], []]);
   });
 
   test('a schedule has its time anew: seven days from now, and can be taken back', async () => {
-    const { own, store, state } = await open(keyOf(BASE, { state: 'disabled' }));
+    const { own, store, state } = await open(keyRecord(BASE, { state: 'disabled' }));
     await own.endAgain(end('scheduled'));
     expect((await store.find(BASE))?.versions[0]).toMatchObject({ state: 'scheduled', restoreTo: 'disabled', destroyAtMs: state.nowMs + 7 * DAY_MS });
   });
 
   test('a destruction is a schedule and a destruction, as it was: the private part is gone before the record says so', async () => {
-    const { own, store, stateOf, entries, erased } = await open(keyOf(BASE, {}, { custodyBlob: Buffer.of(1), sealedGeneration: 1 }));
+    const { own, store, stateOf, entries, erased } = await open(keyRecord(BASE, {}, { custodyBlob: Buffer.of(1), sealedGeneration: 1 }));
     await own.endAgain(end('destroyed', 2));
     expect(await stateOf()).toEqual(['enabled', 'destroyed']);
     expect(await entries()).toEqual(['destroy intent v2 service', 'destroy ok v2 service', 'destroy intent v2 service', 'destroy ok v2 service']);
@@ -84,13 +78,13 @@ describe('what was ended before a restore is ended again', () => {
   });
 
   test('of what the backup has scheduled the destruction alone is left', async () => {
-    const { own, stateOf, entries, erased } = await open(keyOf(BASE, { state: 'scheduled', destroyAtMs: Number.MAX_SAFE_INTEGER, restoreTo: 'enabled' }));
+    const { own, stateOf, entries, erased } = await open(keyRecord(BASE, { state: 'scheduled', destroyAtMs: Number.MAX_SAFE_INTEGER, restoreTo: 'enabled' }));
     await own.endAgain(end('destroyed'));
     expect([await stateOf(), await entries(), erased.length]).toEqual([['destroyed'], ['destroy intent v1 service', 'destroy ok v1 service'], 1]);
   });
 
   test('what is not there is refused, and nothing is written', async () => {
-    const { own, entries } = await open(keyOf(BASE, {}));
+    const { own, entries } = await open(keyRecord(BASE, {}));
     for (const known of [end('disabled', 2), end('disabled', 1, OTHER), end('destroyed', 1, OTHER)]) await expect(own.endAgain(known)).rejects.toMatchObject({ code: 'NotFound' });
     expect(await entries()).toEqual([]);
   });
@@ -100,7 +94,7 @@ const due = { state: 'scheduled', destroyAtMs: 1000, restoreTo: 'enabled' } as c
 
 describe('an erasure', () => {
   test('is of a version that is scheduled and whose time has come, and of no other', async () => {
-    const { own, state, erased, entries } = await open(keyOf(BASE, {}, { ...due, destroyAtMs: Date.parse('2026-11-28T12:00:01Z') }));
+    const { own, state, erased, entries } = await open(keyRecord(BASE, {}, { ...due, destroyAtMs: Date.parse('2026-11-28T12:00:01Z') }));
     for (const version of [1, 2]) await expect(own.erase(BASE, version)).rejects.toMatchObject({ code: 'KeyState' });
     await expect(own.erase(BASE, 3)).rejects.toMatchObject({ code: 'NotFound' });
     expect([erased, await entries()]).toEqual([[], []]);
@@ -110,13 +104,13 @@ describe('an erasure', () => {
   });
 
   test('of one version leaves another whose time has come as it is, until its own turn', async () => {
-    const { own, stateOf, erased } = await open(keyOf(BASE, due, due));
+    const { own, stateOf, erased } = await open(keyRecord(BASE, due, due));
     await own.erase(BASE, 2);
     expect([await stateOf(), erased.map(([kid]) => kid)]).toEqual([['scheduled', 'destroyed'], [`${BASE}#v2`]]);
   });
 
   test('that custody does not do leaves the version scheduled, and the log says so; the next one does it', async () => {
-    const { own, state, stateOf, entries } = await open(keyOf(BASE, due));
+    const { own, state, stateOf, entries } = await open(keyRecord(BASE, due));
     state.erases = () => Promise.reject(new KmsError('StoreUnavailable'));
     await expect(own.erase(BASE, 1)).rejects.toMatchObject({ code: 'StoreUnavailable' });
     expect([await stateOf(), await entries()]).toEqual([['scheduled'], ['destroy intent v1 service', 'destroy StoreUnavailable v1 service']]);
@@ -128,13 +122,13 @@ describe('an erasure', () => {
 
 describe('a rotation', () => {
   test('makes the next version, and is about it', async () => {
-    const { own, stateOf, entries } = await open(keyOf(BASE, { state: 'disabled' }, {}));
+    const { own, stateOf, entries } = await open(keyRecord(BASE, { state: 'disabled' }, {}));
     await own.rotate(BASE);
     expect([await stateOf(), await entries()]).toEqual([['disabled', 'enabled', 'enabled'], ['rotate intent v2 service', 'rotate ok v3 service']]);
   });
 
   test('of a key that is held as a whole, that is not there, or that the policy has a no for, is refused before anything is written', async () => {
-    const { own, state, entries } = await open(keyOf(BASE, { state: 'disabled' }), keyOf(OTHER, {}));
+    const { own, state, entries } = await open(keyRecord(BASE, { state: 'disabled' }), keyRecord(OTHER, {}));
     await expect(own.rotate(BASE)).rejects.toMatchObject({ code: 'KeyState' });
     await expect(own.rotate(BASE.replace('0001', '0003'))).rejects.toMatchObject({ code: 'NotFound' });
     state.isAllowed = false;
@@ -144,7 +138,7 @@ describe('a rotation', () => {
 });
 
 describe('housekeeping', () => {
-  const keys = [keyOf(BASE, due), { ...keyOf(OTHER, {}), rotateAfterMs: DAY_MS }] as const;
+  const keys = [keyRecord(BASE, due), { ...keyRecord(OTHER, {}), rotateAfterMs: DAY_MS }] as const;
 
   test('erases and rotates what is due, and does nothing while the clock is doubted', async () => {
     const { housekeeping, state, stateOf, told } = await open(...keys);

@@ -1,17 +1,12 @@
-import type { KeyRecord } from '../../src/core/key/record.ts';
 import type { ClientCall, Subject } from '../../src/service/call.ts';
 import { describe, expect, test } from 'vitest';
-import { specOf } from '../../src/core/algorithm/table.ts';
 import { parseKid } from '../../src/core/key/kid.ts';
-import { currentVersion } from '../../src/core/key/record.ts';
 import { makeRenewSpent } from '../../src/service/renew-spent.ts';
 import { clientCall } from '../harness/caller.ts';
+import { keyRecord, subjectOf } from '../harness/key-record.ts';
 
 const BASE = 'core/keep/aes-256-gcm/01890000-0000-7000-8000-000000000001';
-const keyWith = (versions: number): KeyRecord => ({
-  base: BASE, tenant: 'core', purpose: 'keep', alg: 'aes-256-gcm', createdAtMs: 0, input: 'b3', labels: {},
-  versions: Array.from({ length: versions }, (_, i) => ({ version: i + 1, kid: `${BASE}#v${i + 1}`, kidHash: '', state: 'enabled', createdAtMs: 0, attestationClass: 'test', publicParts: [] })),
-});
+const keyWith = (versions: number, base = BASE) => keyRecord(base, ...Array.from({ length: versions }, () => ({})));
 
 /** A key whose versions up to a number have no nonces left; a rotation makes the next, when the test lets it. */
 function open({ versions = 2, spentTo = 2 } = {}) {
@@ -31,10 +26,6 @@ function open({ versions = 2, spentTo = 2 } = {}) {
 
 function callFor(...kids: readonly string[]): ClientCall {
   return clientCall('wrap', { kids: kids.map((kid) => parseKid(kid) ?? expect.unreachable('it is a kid')) });
-}
-
-function subjectOf(key: KeyRecord, alg: 'aes-256-gcm' | 'x25519' = 'aes-256-gcm'): Subject {
-  return { key, version: currentVersion(key), spec: specOf(alg, undefined) };
 }
 
 describe('a version without nonces', () => {
@@ -74,7 +65,7 @@ describe('a version without nonces', () => {
 test('one that has nonces, or needs none, is used as it is', async () => {
   const { state, renew } = open({ spentTo: 1 });
   expect([await renew(), await renew(true), state.rotated]).toEqual([2, 2, 0]);
-  const subject = subjectOf(keyWith(1), 'x25519');
+  const subject = subjectOf(keyWith(1, BASE.replace('aes-256-gcm', 'x25519')));
   const { renewOf, state: other } = open();
   expect([await renewOf(subject), other.rotated]).toEqual([subject, 0]);
 });

@@ -1,19 +1,14 @@
-import type { Subject } from '../../src/service/call.ts';
 import { describe, expect, test } from 'vitest';
-import { specOf } from '../../src/core/algorithm/table.ts';
 import { encodeEnvelope, envelopeHeader } from '../../src/core/envelope/envelope.ts';
 import { KmsError } from '../../src/core/errors.ts';
 import { parseKid } from '../../src/core/key/kid.ts';
 import { makeRewrap, makeUnwrap } from '../../src/service/unwrap.ts';
 import { clientCall } from '../harness/caller.ts';
+import { keyRecord, subjectOf } from '../harness/key-record.ts';
 
 const BASE = 'core/keep/aes-256-gcm/01890000-0000-7000-8000-000000000001';
-const spec = specOf('aes-256-gcm', undefined);
-const subject: Subject = {
-  key: { base: BASE, tenant: 'core', purpose: 'keep', alg: 'aes-256-gcm', createdAtMs: 0, input: 'b3', labels: {}, versions: [] },
-  version: { version: 1, kid: `${BASE}#v1`, kidHash: '', state: 'enabled', createdAtMs: 0, attestationClass: 'test', publicParts: [] }, spec,
-};
-const aead = spec.kind === 'aead' ? spec.aead : expect.unreachable('it is an AEAD');
+const subject = subjectOf(keyRecord(BASE, {}));
+const aead = subject.spec.kind === 'aead' ? subject.spec.aead : expect.unreachable('it is an AEAD');
 const wrapped = encodeEnvelope(envelopeHeader(`${BASE}#v1`, undefined, aead), Buffer.alloc(12), Buffer.alloc(48));
 
 /** Custody gives this key; what comes behind it fails where the test says. */

@@ -1,3 +1,4 @@
+import type { VersionState } from '../../src/core/key/lifecycle.ts';
 import type { KeyRecord } from '../../src/core/key/record.ts';
 import type { VerifyRequest } from '../../src/service/verify.ts';
 import { describe, expect, test } from 'vitest';
@@ -5,17 +6,14 @@ import { parseKid } from '../../src/core/key/kid.ts';
 import { createWorkQueue } from '../../src/service/work-queue.ts';
 import { makeRecordVerify, makeVerify } from '../../src/service/verify.ts';
 import { clientCall } from '../harness/caller.ts';
+import { keyRecord } from '../harness/key-record.ts';
 
 const ID = '01890000-0000-7000-8000-00000000000';
-const PART = { alg: 'ed25519', bytes: Buffer.alloc(32) };
 const BYTES = Buffer.alloc(64);
 const PAYLOAD = { digestHex: 'ab'.repeat(32) };
 
-function keyOf(base: string, more: Partial<KeyRecord> & { readonly states?: readonly KeyRecord['versions'][number]['state'][] } = {}): KeyRecord {
-  const { states = ['enabled'], ...fields } = more;
-  const versions = states.map((state, i) => ({ version: i + 1, kid: `${base}#v${i + 1}`, kidHash: '', state, createdAtMs: 0, attestationClass: 'test', publicParts: [PART] }));
-  return { base, tenant: base.split('/')[0] ?? '', purpose: 'audit', alg: 'ed25519', createdAtMs: 0, input: 'b3', labels: {}, versions, ...fields };
-}
+/** A key whose versions are in these states, each with a public part of its own. */
+const keyOf = (base: string, ...states: readonly VersionState[]): KeyRecord => keyRecord(base, ...states.map((state) => ({ state, publicParts: [{ alg: 'ed25519', bytes: Buffer.alloc(32) }] })));
 
 interface House {
   readonly keys: readonly KeyRecord[];
@@ -56,8 +54,7 @@ function open({ keys, right = [], degraded = [], outForMs, isWhole = true }: Hou
   return { seen, verify: (more: Partial<VerifyRequest> = {}) => verify(clientCall('verify'), { ...request, ...more }) };
 }
 
-const own = (key: KeyRecord): KeyRecord => ({ ...key, versions: key.versions.map((version) => ({ ...version, publicParts: [{ ...PART }] })) });
-const [one, other] = [own(keyOf(`core/audit/ed25519/${ID}1`)), own(keyOf(`blue/audit/ed25519/${ID}2`))];
+const [one, other] = [keyOf(`core/audit/ed25519/${ID}1`, 'enabled'), keyOf(`blue/audit/ed25519/${ID}2`, 'enabled')];
 
 describe('what is known of keys while their backend is out', () => {
   test('serves as long as it may, and the answer says how old it is; then no more', async () => {
@@ -81,7 +78,7 @@ describe('an answer is only as good as what it was made by', () => {
 
 describe('of several keys and versions', () => {
   test('the newest that takes it is the one that the entry names; older ones are looked at only if it does not', async () => {
-    const key = own(keyOf(`core/audit/ed25519/${ID}3`, { states: ['enabled', 'enabled', 'enabled'] }));
+    const key = keyOf(`core/audit/ed25519/${ID}3`, 'enabled', 'enabled', 'enabled');
     for (const [right, named, checked] of [[['#v3', '#v1'], '#v3', 1], [['#v2'], '#v2', 2], [['#v1'], '#v1', 3]] as const) {
       const { seen, verify } = open({ keys: [key], right: right.map((version) => key.base + version) });
       expect((await verify()).checked.at(-1)).toEqual({ alg: 'ed25519', kid: key.base + named, ok: true });
@@ -96,18 +93,18 @@ describe('of several keys and versions', () => {
   });
 
   test('it is one operation of each tenant', async () => {
-    const again = own(keyOf(`core/audit/ed25519/${ID}4`));
+    const again = keyOf(`core/audit/ed25519/${ID}4`, 'enabled');
     const { seen, verify } = open({ keys: [one, other, again] });
     await verify();
     expect(seen.entered).toEqual(['core', 'blue']);
   });
 
   test('versions that verify no more are passed over, at most 64 are looked at, and where none is left that is said', async () => {
-    const many = own(keyOf(`core/audit/ed25519/${ID}5`, { states: [...Array.from({ length: 70 }, () => 'enabled' as const), 'disabled'] }));
+    const many = keyOf(`core/audit/ed25519/${ID}5`, ...Array.from({ length: 70 }, () => 'enabled' as const), 'disabled');
     const { seen, verify } = open({ keys: [many] });
     expect((await verify()).ok).toBe(false);
     expect(seen).toMatchObject({ checked: 64, logged: [{ kid: `${many.base}#v70`, result: 'invalid' }] });
-    const none = own(keyOf(`core/audit/ed25519/${ID}6`, { states: ['disabled'] }));
+    const none = keyOf(`core/audit/ed25519/${ID}6`, 'disabled');
     await expect(open({ keys: [none] }).verify()).rejects.toMatchObject({ code: 'KeyState', hint: 'no version of this key may verify' });
   });
 });

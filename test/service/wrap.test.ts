@@ -1,19 +1,14 @@
-import type { Subject } from '../../src/service/call.ts';
 import { describe, expect, test } from 'vitest';
-import { specOf } from '../../src/core/algorithm/table.ts';
 import { parseEnvelope } from '../../src/core/envelope/envelope.ts';
 import { KmsError } from '../../src/core/errors.ts';
 import { parseKid } from '../../src/core/key/kid.ts';
 import { makeSealer } from '../../src/service/sealer.ts';
 import { makeWrap } from '../../src/service/wrap.ts';
 import { clientCall } from '../harness/caller.ts';
+import { keyRecord, subjectOf } from '../harness/key-record.ts';
 
 const BASE = 'core/keep/aes-256-gcm/01890000-0000-7000-8000-000000000001';
-const subjectOf = (version: number): Subject => ({
-  key: { base: BASE, tenant: 'core', purpose: 'keep', alg: 'aes-256-gcm', createdAtMs: 0, input: 'b3', labels: {}, versions: [] },
-  version: { version, kid: `${BASE}#v${version}`, kidHash: '', state: 'enabled', createdAtMs: 0, attestationClass: 'test', publicParts: [] },
-  spec: specOf('aes-256-gcm', undefined),
-});
+const [FIRST, SECOND] = [subjectOf(keyRecord(BASE, {})), subjectOf(keyRecord(BASE, {}, {}))];
 
 /** Version 1 has no nonces left where the test says so; a step fails where it says so. */
 function open({ fails, isSpent = false }: { readonly fails?: 'seal' | 'usable' | 'log'; readonly isSpent?: boolean } = {}) {
@@ -22,7 +17,7 @@ function open({ fails, isSpent = false }: { readonly fails?: 'seal' | 'usable' |
     if (fails === step) throw new KmsError('StoreUnavailable');
   };
   const wrap = makeWrap({
-    authorise: { version: async () => subjectOf(1) } as never,
+    authorise: { version: async () => FIRST } as never,
     decide: (async () => ({ quotas: { rps: 5 } })) as never,
     rules: { requireUsable: () => undefined, requirePolicy: () => undefined, requireStillUsable: async () => may('usable') } as never,
     limits: {
@@ -32,7 +27,7 @@ function open({ fails, isSpent = false }: { readonly fails?: 'seal' | 'usable' |
     target: {
       async renewSpent(_call, subject, isVersionNamed) {
         seen.named.push(isVersionNamed);
-        return isSpent ? subjectOf(2) : subject;
+        return isSpent ? SECOND : subject;
       },
       sealer: { async seal({ version }, plaintext) {
         seen.given.push(plaintext);
@@ -100,7 +95,7 @@ function sealing(answers: readonly (bigint | 'reserve' | undefined)[]) {
     custody: { sealAead: async (_version: unknown, _aead: unknown, _iv: Buffer, _aad: Buffer, plaintext: Buffer) => Buffer.concat([plaintext, Buffer.alloc(16)]) } as never,
     publicKeys: {} as never, kemAead: () => expect.unreachable('no KEM is asked for'),
   });
-  return { asked, seal: (nonce?: Buffer) => sealer.seal(subjectOf(1), Buffer.alloc(32), Buffer.alloc(0), nonce) };
+  return { asked, seal: (nonce?: Buffer) => sealer.seal(FIRST, Buffer.alloc(32), Buffer.alloc(0), nonce) };
 }
 const nonce = (last: number): Buffer => Buffer.alloc(12).fill(last, 11);
 
